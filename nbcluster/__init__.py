@@ -1,0 +1,80 @@
+"""nbcluster: fan a notebook cell out over machines with nothing but a database.
+
+The public names are loaded when first used, so that importing the package costs
+a node, a child and a notebook's start nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbcluster.api import Cluster as Cluster
+    from nbcluster.api import connect as connect
+    from nbcluster.errors import (
+        JobFailed as JobFailed,
+    )
+    from nbcluster.errors import (
+        JobStopped as JobStopped,
+    )
+    from nbcluster.errors import (
+        NBClusterError as NBClusterError,
+    )
+    from nbcluster.errors import (
+        PartitionError as PartitionError,
+    )
+    from nbcluster.errors import (
+        UsageError as UsageError,
+    )
+    from nbcluster.handle import JobHandle as JobHandle
+    from nbcluster.notebook.extension import load_ipython_extension as load_ipython_extension
+    from nbcluster.notebook.extension import unload_ipython_extension as unload_ipython_extension
+    from nbcluster.partitioner import Partitioner as Partitioner
+    from nbcluster.partitioner import frame as frame
+    from nbcluster.partitioner import items as items
+    from nbcluster.partitioner import ranges as ranges
+    from nbcluster.running import Current as Current
+    from nbcluster.running import current as current
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("Cluster", "connect"),
+    "running": ("Current", "current"),
+    "handle": ("JobHandle",),
+    "partitioner": ("Partitioner", "frame", "items", "ranges"),
+    "errors": (
+        "ConfigError",
+        "DatabaseError",
+        "DatabaseUnreachable",
+        "InputError",
+        "JobError",
+        "JobFailed",
+        "JobStopped",
+        "NBClusterError",
+        "PartitionError",
+        "PayloadError",
+        "SchemaError",
+        "SignatureError",
+        "UnknownJob",
+        "UsageError",
+        "WaitTimeout",
+    ),
+    "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 -- the names are strings, only computed
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nbcluster' has no attribute {name!r}")
+    value = getattr(import_module(f"nbcluster.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

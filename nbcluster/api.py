@@ -1,0 +1,236 @@
+"""The cluster in the user's hands: connect, fan out, look, act."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from nbcluster import payload
+from nbcluster.config import Settings, load_settings, parse_count, usable_cores
+from nbcluster.errors import DatabaseError, InputError, UnknownJob
+from nbcluster.handle import JobHandle
+from nbcluster.lifecycle import JobStatus
+from nbcluster.local import LocalNodes
+from nbcluster.member import Member
+from nbcluster.records import JobRow, Node, Overview
+from nbcluster.store import Store, open_store
+from nbcluster.submission import Options, candidates, prepare, store_job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+# Settings that local nodes inherit from the kernel that starts them.
+_PASSED_ON = (
+    "heartbeat_interval", "unreachable_node_threshold", "node_cleanup_threshold", "task_polling_interval", "key_file",
+)  # fmt: skip
+
+
+def connect(url: str | None = None, **settings: Any) -> Cluster:
+    """Connect to a cluster: the database at ``url``, or this user's own embedded one.
+
+    ``settings`` are the names of ``nbcluster.config.Settings``, durations in seconds or
+    with a unit.  Raises DatabaseUnreachable, SchemaMissing, SchemaTooNew or ConfigError.
+    """
+    chosen = load_settings({"url": url, **settings})
+    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    return Cluster(store, chosen)
+
+
+class Cluster:
+    """One database and the nodes that meet in it."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.settings = settings
+        self._member: Member | None = None
+        self._joining = threading.Lock()
+        self._closed = False
+        self._local = LocalNodes(settings.url, store.url)
+        # At the interpreter's end our row goes at once, so that others take our jobs over without a wait.
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    @property
+    def url(self) -> str:
+        """The database's URL without its password."""
+        return self.store.url
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.url}>"
+
+    # --- membership -------------------------------------------------------------
+
+    @property
+    def node_id(self) -> str:
+        """The id under which this kernel is registered (with 0 slots); joins if it has not."""
+        return self.join().node_id
+
+    def join(self) -> Member:
+        """Register this kernel, so that it can be master of jobs and watch over nodes."""
+        with self._joining:
+            if self._closed:
+                raise InputError("this connection is closed; connect() again")
+            if self._member is None:
+                member = Member(self.store, self.settings, slots=0, prefix="kernel")
+                member.start()
+                self._member = member
+            return self._member
+
+    def finish_if_master(self, row: JobRow) -> None:
+        """End a complete job at once when this kernel is its master; else its master will."""
+        if self._member is not None and row.master_node_id == self._member.node_id:
+            self.store.coordination.finish_if_complete(row.job_execution_id, row.step_execution_id, row.term)
+
+    # --- fan out ----------------------------------------------------------------------
+
+    def map(self, function: Callable[..., Any], items: Any, **options: Any) -> JobHandle:
+        """Call ``function(item)`` for each item, on the nodes.
+
+        ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
+        Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
+        ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
+        ``transferable``, ``max_capture``.  When it returns, the job is stored and nothing of
+        it can be lost.  Raises InputError or PayloadError, and then nothing was stored.
+        """
+        return self._submit(function, items, payload.ITEMS, options)
+
+    def starmap(self, function: Callable[..., Any], items: Any, **options: Any) -> JobHandle:
+        """Like ``map``, with ``function(*item)``."""
+        return self._submit(function, items, payload.STAR, options)
+
+    def map_partitions(self, function: Callable[..., Any], parts: Any, **options: Any) -> JobHandle:
+        """Call ``function(part)`` once for each part of the split: a list, range or DataFrame."""
+        return self._submit(function, parts, payload.PARTITION, options)
+
+    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> JobHandle:
+        """Call ``function(*args, **kwargs)`` once, on some node; ``.result()`` gives its value."""
+        return self._submit(function, (args, kwargs), payload.CALL, {})
+
+    def call(self, function: Callable[..., Any], **options: Any) -> JobHandle:
+        """Like ``submit`` without arguments, with the options of ``map``."""
+        return self._submit(function, ((), {}), payload.CALL, options)
+
+    def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
+        try:
+            options = Options(**given)
+        except TypeError:
+            unknown = ", ".join(sorted(set(given) - set(Options.__dataclass_fields__)))
+            known = ", ".join(Options.__dataclass_fields__)
+            raise InputError(f"unknown option {unknown}; known are {known}") from None
+        alive = candidates(self._workers())
+        slots = sum(one.slots for one in alive) or usable_cores()
+        prepared = prepare(function, source, mode, options, slots, self.settings)
+        ids = store_job(self.store, prepared, self.settings, self.node_id, alive)
+        row = self.store.views.job(ids.job_execution_id)
+        if row is None:
+            raise UnknownJob(f"job {ids.job_execution_id} is gone")
+        return JobHandle(self, row)
+
+    def _workers(self) -> list[Node]:
+        return list(self.store.nodes.workers(self.settings.unreachable_node_threshold))
+
+    # --- look -------------------------------------------------------------------------
+
+    def job(self, name_or_id: str | int) -> JobHandle:
+        """The newest job of that name, or the one with that id, whoever submitted it.  Raises UnknownJob."""
+        wanted = str(name_or_id).strip()
+        row = self.store.views.job(int(wanted)) if wanted.isdecimal() else self.store.views.job_named(wanted)
+        if row is None:
+            known = ", ".join(dict.fromkeys(job.name for job in self.store.views.jobs(running_only=False, limit=5)))
+            hint = f"the latest are {known}" if known else "no job was submitted here yet"
+            raise UnknownJob(f"there is no job {wanted!r} in {self.url}; {hint}")
+        return JobHandle(self, row)
+
+    def nodes(self, all: bool = False) -> pd.DataFrame:
+        """One row a node, by the database's clock; ``all`` shows kernels too."""
+        from nbcluster.frames import nodes_frame
+
+        return nodes_frame(node for node in self.store.nodes.all() if all or node.slots)
+
+    def jobs(self, all: bool = False) -> pd.DataFrame:
+        """The newest 50 jobs and every running one; ``all`` shows the newest 1000."""
+        from nbcluster.frames import jobs_frame
+
+        rows = self.store.views.jobs(running_only=False, limit=1000 if all else 50)
+        shown = {row.job_execution_id for row in rows}
+        rows += [r for r in self.store.views.jobs(running_only=True) if r.job_execution_id not in shown]
+        return jobs_frame(rows)
+
+    def partitions(self, job: str | int) -> pd.DataFrame:
+        """One row a partition of a job."""
+        return self.job(job).partitions()
+
+    def job_names(self) -> list[str]:
+        """Names of the newest jobs, for completion."""
+        return list(dict.fromkeys(row.name for row in self.store.views.jobs(running_only=False, limit=50)))
+
+    def overview(self) -> Overview:
+        """The numbers of the one-line status."""
+        workers = self._workers()
+        running = self.store.views.jobs(running_only=True)
+        return Overview(
+            url=self.url,
+            nodes=len(workers),
+            slots=sum(node.slots for node in workers),
+            running_jobs=sum(row.status is JobStatus.STARTED for row in running),
+            waiting_partitions=self.store.views.waiting(),
+        )
+
+    # --- act --------------------------------------------------------------------------
+
+    def cancel(self, job: str | int) -> None:
+        """Stop a job; what is finished stays."""
+        self.job(job).cancel()
+
+    def up(self, nodes: int = 1, slots: int | None = None, timeout: float = 30.0) -> list[str]:
+        """Start nodes on this machine and wait until they beat; gives their ids.
+
+        ``slots`` of each: by default this machine's cores shared among them.  They go on
+        when this kernel ends; ``down()`` stops them.
+        """
+        count = parse_count(nodes, "the number of nodes")
+        share = parse_count(slots, "slots") if slots is not None else max(1, usable_cores() // count)
+        passed = {name: str(getattr(self.settings, name)) for name in _PASSED_ON if getattr(self.settings, name)}
+        processes = self._local.start(count, share, passed)
+        self._local.wait_until(processes, lambda: {node.pid for node in self._workers()}, timeout)
+        started = {process.pid for process in processes}
+        return [node.node_id for node in self._workers() if node.pid in started]
+
+    def down(self, timeout: float = 10.0) -> int:
+        """Stop the nodes that ``up`` started on this machine; gives how many."""
+        return self._local.stop(timeout)
+
+    def close(self) -> None:
+        """Leave the cluster and close every connection.  Running jobs go on."""
+        with self._joining:
+            if self._closed:
+                return
+            self._closed = True
+            member, self._member = self._member, None
+        try:
+            if member is not None:
+                member.leave()
+        except DatabaseError as error:
+            log.debug("left without deregistering: %s", error)
+        finally:
+            self.store.close()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _close_if_alive(reference: weakref.ref[Cluster]) -> None:
+    cluster = reference()
+    if cluster is not None:
+        cluster.close()

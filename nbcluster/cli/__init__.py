@@ -1,0 +1,1 @@
+"""The command line: ``nbcluster-node`` runs a node, ``nbcluster`` looks and acts."""

@@ -1,0 +1,134 @@
+"""Rows as pandas frames: stable lower-case columns, UTC times, categories for states.
+
+The only module that imports pandas, and only when a frame is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nbcluster.records import ItemError, JobRow, Node, PartitionRow
+
+_NODE_STATES = ["ACTIVE", "DRAINING", "UNREACHABLE", "GONE"]
+_PARTITION_STATES = ["PENDING", "CLAIMED", "COMPLETED", "FAILED"]
+_JOB_STATES = ["CREATED", "STARTED", "COMPLETED", "FAILED", "STOPPED"]
+
+
+def _frame(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame([list(row) for row in rows], columns=list(columns))
+
+
+def _states(frame: pd.DataFrame, states: Sequence[str], column: str = "state") -> pd.DataFrame:
+    frame[column] = pd.Categorical(frame[column], categories=list(states))
+    return frame
+
+
+def _times(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    for column in columns:
+        frame[column] = pd.to_datetime(frame[column], utc=True)
+    return frame
+
+
+def nodes_frame(nodes: Iterable[Node]) -> pd.DataFrame:
+    """One row a node: node, state, heartbeat_age (s), slots, busy, load (0 to 1), python, version, host, pid, started."""
+    rows = [
+        (n.node_id, n.status.value, round(n.heartbeat_age, 1), n.slots, n.busy, n.load, n.python, n.version, n.host,
+         n.pid, n.started)
+        for n in nodes
+    ]  # fmt: skip
+    columns = ("node", "state", "heartbeat_age", "slots", "busy", "load", "python", "version", "host", "pid", "started")
+    return _times(_states(_frame(rows, columns), _NODE_STATES), "started")
+
+
+def jobs_frame(jobs: Iterable[JobRow]) -> pd.DataFrame:
+    """One row a job: job (id), name, state, user, items, done, failed, created, seconds, strategy."""
+    rows = [
+        (j.job_execution_id, j.name, j.status.value, j.user, j.items, j.items_done, j.items_failed, j.created,
+         round(j.elapsed, 3), j.strategy)
+        for j in jobs
+    ]  # fmt: skip
+    columns = ("job", "name", "state", "user", "items", "done", "failed", "created", "seconds", "strategy")
+    return _times(_states(_frame(rows, columns), _JOB_STATES), "created")
+
+
+def partitions_frame(partitions: Iterable[PartitionRow]) -> pd.DataFrame:
+    """One row a partition, in order: its state, owner, attempt and how it ended; ``seconds`` is the run time."""
+    rows = [
+        (p.index, p.key, p.status.value, p.node, p.attempt, p.items, p.transferable, p.exit_code, p.exit_message or "",
+         p.seconds, p.claimed, p.ended)
+        for p in partitions
+    ]  # fmt: skip
+    columns = (
+        "partition", "key", "state", "node", "attempt", "items", "transferable", "exit_code", "message", "seconds",
+        "claimed", "ended",
+    )  # fmt: skip
+    frame = _times(_states(_frame(rows, columns), _PARTITION_STATES), "claimed", "ended")
+    frame["seconds"] = frame["seconds"].astype("float64")
+    return frame
+
+
+def items_frame(items: Iterable[Any]) -> pd.DataFrame:
+    """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
+
+    ``error`` is None for a value and a text for a failure, so that a None value and a
+    failure look different.  ``value`` keeps the dtype of its values: whole numbers stay
+    whole beside errors (Int64).
+    """
+    listed = list(items)
+    frame = pd.DataFrame({"input": _column([item.input for item in listed])})
+    frame["value"] = _column([item.value for item in listed], [item.error is not None for item in listed])
+    frame["error"] = pd.Series([_error_text(item.error) for item in listed], dtype="object")
+    frame["partition"] = pd.Series([item.partition for item in listed], dtype="int64")
+    frame["node"] = pd.Series([item.node for item in listed], dtype="object")
+    frame["attempt"] = pd.Series([item.attempt for item in listed], dtype="int64")
+    frame["seconds"] = pd.Series([item.seconds for item in listed], dtype="float64")
+    return frame
+
+
+def _error_text(error: ItemError | None) -> str | None:
+    if error is None:
+        return None
+    return f"{error.error_type}: {error.message}" if error.message else error.error_type
+
+
+def _column(values: list[Any], missing: list[bool] | None = None) -> pd.Series[Any]:
+    """Values as a column: numbers, booleans and texts with their dtype, everything else as objects."""
+    kept = [value for value, gone in zip(values, missing, strict=True) if not gone] if missing else values
+    kinds = set(map(type, kept))
+    if missing and any(missing) and kinds in ({int}, {bool}):
+        return pd.Series([None if gone else v for v, gone in zip(values, missing, strict=True)]).astype(
+            "Int64" if kinds == {int} else "boolean"
+        )
+    if kinds and kinds <= {int, float, bool, str, type(None)} and len(kinds - {type(None)}) <= 1:
+        # None among numbers must stay None: pandas would make it NaN and the column float.
+        plain = type(None) not in kinds or kinds <= {float}
+        return pd.Series(values) if plain and kinds != {str} else pd.Series(values, dtype="object")
+    column = pd.Series([None] * len(values), dtype="object")
+    for place, value in enumerate(values):
+        column.iat[place] = value
+    return _inferred(column, kinds)
+
+
+def _inferred(column: pd.Series[Any], kinds: set[type]) -> pd.Series[Any]:
+    """Numbers of numpy, timestamps and the like get their dtype; frames, lists and dicts stay objects."""
+    if any(hasattr(kind, "__len__") for kind in kinds):
+        return column
+    return column.infer_objects()
+
+
+def errors_frame(items: Iterable[Any]) -> pd.DataFrame:
+    """One row a failed input: item, partition, node, attempt, error (its type), message, traceback."""
+    rows = [
+        (i.index, i.partition, i.node, i.attempt, i.error.error_type, i.error.message, i.error.traceback)
+        for i in items
+        if i.error is not None
+    ]
+    return _frame(rows, ("item", "partition", "node", "attempt", "error", "message", "traceback"))
+
+
+def done_frame(done: dict[str, int]) -> pd.DataFrame:
+    """Completed partitions per node."""
+    return _frame(sorted(done.items()), ("node", "done"))

@@ -1,0 +1,341 @@
+"""A job in the user's hands: wait for it, read it, stop it, go on with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, UnknownJob, WaitTimeout
+from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
+from nbcluster.reading import Item, ResultReader
+from nbcluster.records import ItemError, JobRow, JobSnapshot, Progress
+from nbcluster.snapshot import take_snapshot
+from nbcluster.store.wakeup import job_topic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbcluster.api import Cluster
+
+_SHOWN_GROUPS = 3
+_MANY = 50
+_QUIET_SHARE = 4
+"""With many open partitions, a look is followed by a pause of this many times its own cost."""
+
+
+class JobHandle:
+    """One job execution.  Everything is read from the database: any kernel can have a handle of any job."""
+
+    def __init__(self, cluster: Cluster, row: JobRow) -> None:
+        self._cluster = cluster
+        self._store = cluster.store
+        self._row = row
+        self._final: Progress | None = None
+        self._first_items: list[int] | None = None
+
+    # --- identity -------------------------------------------------------------
+
+    @property
+    def id(self) -> int:
+        """The job execution's id."""
+        return self._row.job_execution_id
+
+    @property
+    def name(self) -> str:
+        """The name it was submitted under."""
+        return self._row.name
+
+    @property
+    def user(self) -> str:
+        """Who submitted it."""
+        return self._row.user
+
+    @property
+    def created(self) -> datetime:
+        """When it was submitted, by the database's clock, in UTC."""
+        return self._row.created
+
+    @property
+    def code(self) -> str | None:
+        """The source text it was submitted with."""
+        return self._row.source or None
+
+    @property
+    def state(self) -> str:
+        """STARTED, COMPLETED, FAILED or STOPPED."""
+        return self._progress().status.value
+
+    def __repr__(self) -> str:
+        progress = self._progress()
+        done = progress.items_done - progress.items_failed
+        return f"<Job {self.name}: {progress.status}, {done} of {progress.items} items>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from nbcluster.display import mimebundle
+
+        return mimebundle(self)
+
+    # --- waiting ----------------------------------------------------------------
+
+    def _progress(self) -> Progress:
+        if self._final is not None:
+            return self._final
+        progress = self._store.views.progress(self.id, self._row.step_execution_id)
+        if progress.status in JOB_FINAL:
+            self._final = progress
+        return progress
+
+    def done(self) -> bool:
+        """Whether the job's state is final."""
+        return self._progress().status in JOB_FINAL
+
+    def wait(self, timeout: float | None = None) -> JobHandle:
+        """Wait until the job's state is final; ``timeout`` in seconds.
+
+        Raises WaitTimeout when it is not by then; the job goes on.  An interrupt ends
+        the waiting, not the job.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for _ in self._changes(deadline):
+            if self._progress().status in JOB_FINAL:
+                return self
+        raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
+
+    def _changes(self, deadline: float | None = None) -> Iterator[Progress]:
+        """How far the job is, now and whenever that may have changed, until it is final or ``deadline``."""
+        progress = self._progress()
+        yield progress
+        if progress.status in JOB_FINAL:
+            return
+        self._cluster.join()
+        changed = threading.Event()
+        unsubscribe = self._store.wakeup.subscribe(job_topic(self.id), changed.set)
+        try:
+            while deadline is None or time.monotonic() < deadline:
+                changed.clear()
+                began = time.monotonic()
+                progress = self._look()
+                yield progress
+                if progress.status in JOB_FINAL:
+                    return
+                spent = time.monotonic() - began
+                if progress.open > _MANY:
+                    time.sleep(min(0.1, spent * _QUIET_SHARE))
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                poll = self._cluster.settings.master_check_interval
+                changed.wait(poll if left is None else min(poll, left))
+        finally:
+            unsubscribe()
+
+    def _look(self) -> Progress:
+        progress = self._progress()
+        if not progress.open and progress.status not in JOB_FINAL:
+            self._cluster.finish_if_master(self._row)
+            progress = self._progress()
+        return progress
+
+    def add_done_callback(self, function: Callable[[JobHandle], object]) -> None:
+        """Call ``function(handle)`` in this kernel when the job is final.  It dies with the kernel."""
+
+        def watch() -> None:
+            self.wait()
+            function(self)
+
+        threading.Thread(target=watch, name=f"nbcluster-callback-{self.id}", daemon=True).start()
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback()`` from a background thread when something changed; gives the function that ends it."""
+        return self._store.wakeup.subscribe(job_topic(self.id), callback)
+
+    # --- results ------------------------------------------------------------------
+
+    def results(self) -> list[Any]:
+        """The values in input order.  Waits.  Raises JobFailed or JobStopped; what is good stays readable by frame()."""
+        self.wait()
+        self._raise_unless_completed()
+        return [item.value for item in self._items(self._all(), inputs=False)]
+
+    def result(self) -> Any:
+        """The value of a job of one item.  Waits.  Raises PartitionError with the remote traceback."""
+        self.wait()
+        items = list(self._items(self._all(), inputs=False))
+        if len(items) != 1:
+            raise InputError(f"{self.name} has {len(items)} items; use results() or frame()")
+        if items[0].error is not None:
+            raise self._partition_error(items[0], items[0].error)
+        return items[0].value
+
+    def frame(self, partial: bool = False) -> pd.DataFrame:
+        """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
+
+        Waits for the end; with ``partial=True`` gives the rows of the partitions that are
+        final now.  ``seconds`` is each item's time on its node.
+        """
+        from nbcluster.frames import items_frame
+
+        if not partial:
+            self.wait()
+        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
+        return items_frame(self._items(final, inputs=True))
+
+    def iter(self) -> Iterator[Any]:
+        """The values in input order, as they come.  Raises PartitionError at a failed item."""
+        waiting = list(range(len(self._offsets())))
+        for final in self._finals():
+            ready = []
+            while waiting and waiting[0] in final:
+                ready.append(waiting.pop(0))
+            for item in self._items(ready, inputs=False):
+                if item.error is not None:
+                    raise self._partition_error(item, item.error)
+                yield item.value
+
+    def as_completed(self) -> Iterator[tuple[Any, Any]]:
+        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed."""
+        seen: set[int] = set()
+        for final in self._finals():
+            new = sorted(final - seen)
+            seen |= final
+            for item in self._items(new, inputs=True):
+                if item.error is None:
+                    yield item.input, item.value
+        self._raise_unless_completed()
+
+    def _finals(self) -> Iterator[set[int]]:
+        """The indexes of the partitions that are final, whenever there are more."""
+        known = -1
+        for progress in self._changes():
+            number = progress.completed + progress.failed
+            if number > known:
+                known = number
+                yield set(self._store.views.indexes(self._row.step_execution_id, FINAL))
+
+    def errors(self) -> pd.DataFrame:
+        """One row a failed input so far: item, partition, node, attempt, error, message, traceback."""
+        from nbcluster.frames import errors_frame
+
+        return errors_frame(self._failed_items())
+
+    def _failed_items(self) -> Iterator[Item]:
+        failed = self._store.views.indexes(self._row.step_execution_id, (PartitionStatus.FAILED,))
+        offsets = self._offsets()
+        return ResultReader(self._store, self._row).errors(failed, [offsets[index] for index in failed])
+
+    def _items(self, indexes: list[int], *, inputs: bool) -> Iterator[Item]:
+        offsets = self._offsets()
+        return ResultReader(self._store, self._row).items(indexes, [offsets[i] for i in indexes], inputs=inputs)
+
+    def _all(self) -> list[int]:
+        return list(range(len(self._offsets())))
+
+    def _offsets(self) -> list[int]:
+        """Where each partition's items begin in the input."""
+        if self._first_items is None:
+            sizes = self._store.views.sizes(self._row.step_execution_id)
+            self._first_items = [0, *accumulate(sizes)][: len(sizes)]
+        return self._first_items
+
+    def _raise_unless_completed(self) -> None:
+        status = self._progress().status
+        if status is JobStatus.STOPPED:
+            raise JobStopped(f"{self.name} was stopped; what is finished is in frame(), resume() goes on")
+        if status is JobStatus.FAILED:
+            raise JobFailed(self.failure())
+
+    def failure(self) -> str:
+        """Why the job failed, in at most three groups of errors."""
+        groups: dict[tuple[str, str], list[Item]] = {}
+        for item in self._failed_items():
+            assert item.error is not None
+            groups.setdefault((item.error.error_type, item.error.message), []).append(item)
+        ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].index))
+        lines = [
+            f"{len(items)} x {kind}: {message[:300]}, first at item {items[0].index} (partition {items[0].partition})"
+            for (kind, message), items in ranked[:_SHOWN_GROUPS]
+        ]
+        if len(ranked) > _SHOWN_GROUPS:
+            lines.append(f"and {len(ranked) - _SHOWN_GROUPS} more kinds of error")
+        failed = sum(map(len, groups.values()))
+        total = self._progress().items
+        return f"{self.name}: {failed} of {total} items failed\n  " + "\n  ".join(lines)
+
+    def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
+        return PartitionError(
+            f"{error.error_type}: {error.message} (item {item.index} of {self.name}, partition {item.partition}, "
+            f"on {item.node}, attempt {item.attempt})",
+            index=item.index,
+            partition=item.partition,
+            node=item.node,
+            attempt=item.attempt,
+            error_type=error.error_type,
+            remote_traceback=error.traceback,
+        )
+
+    # --- inspection -----------------------------------------------------------------
+
+    def partitions(self) -> pd.DataFrame:
+        """One row a partition: state, node, attempt, how it ended, seconds."""
+        from nbcluster.frames import partitions_frame
+
+        return partitions_frame(self._store.views.partitions(self._row.step_execution_id))
+
+    def nodes(self) -> pd.DataFrame:
+        """The nodes that completed partitions of this job: node, done."""
+        from nbcluster.frames import done_frame
+
+        return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
+
+    def logs(self, partition: int) -> str:
+        """What the last attempt of a partition printed."""
+        self._check_partition(partition)
+        return self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
+
+    def traceback(self, partition: int) -> str:
+        """The remote traceback of a partition's first failed item; empty when none failed."""
+        self._check_partition(partition)
+        offsets = self._offsets()
+        reader = ResultReader(self._store, self._row)
+        first = next(iter(reader.errors([partition], [offsets[partition]])), None)
+        return "" if first is None or first.error is None else first.error.traceback or first.error.message
+
+    def _check_partition(self, partition: int) -> None:
+        number = len(self._offsets())
+        if not isinstance(partition, int) or not 0 <= partition < number:
+            raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
+
+    def snapshot(self) -> JobSnapshot:
+        """Everything the live view shows, as plain values."""
+        return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+
+    # --- control ----------------------------------------------------------------------
+
+    def cancel(self, wait: bool = True) -> None:
+        """Stop the job: running partitions get SIGINT and are then killed; what is finished stays.
+
+        With ``wait`` returns when nothing runs any more.
+        """
+        if self._store.coordination.request_stop(self.id) and wait:
+            self.wait()
+
+    def resume(self) -> JobHandle:
+        """Go on with a stopped or failed job: a new execution with the stored split.
+
+        Only unfinished partitions run.  This handle follows the new execution.
+        """
+        self._cluster.join()
+        resumed = self._store.jobs.resume(self.id, self._cluster.node_id)
+        if resumed is None:
+            state = self._progress().status
+            why = "it is complete" if state is JobStatus.COMPLETED else f"it is {state}"
+            if state in (JobStatus.FAILED, JobStatus.STOPPED):
+                why = f"a newer execution of it exists; use job({self.name!r})"
+            raise InputError(f"{self.name} cannot be resumed: {why}")
+        row = self._store.views.job(resumed.job_execution_id)
+        if row is None:
+            raise UnknownJob(f"job {resumed.job_execution_id} is gone")
+        self._row, self._final, self._first_items = row, None, None
+        return self

@@ -1,0 +1,98 @@
+"""A process that takes part: registered, beating, watching the others, adopting what they leave.
+
+Nodes and kernels are members alike; a kernel has 0 slots.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Callable
+
+from nbcluster import __version__
+from nbcluster.config import Settings
+from nbcluster.master.coordinator import finish_complete_jobs
+from nbcluster.master.takeover import adopt_orphans
+from nbcluster.node.heartbeat import Heartbeat, new_node_id
+from nbcluster.node.liveness import Liveness
+from nbcluster.records import NewNode
+from nbcluster.service import Service
+from nbcluster.store import Store
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The minor version that a job's nodes must share: pickled code does not travel between two."""
+
+
+def host_identifier(kind: str) -> str:
+    """This machine's name or address, as the setting asks."""
+    name = socket.gethostname() or platform.node()
+    if kind == "host-name":
+        return name[:200]
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return "127.0.0.1"
+
+
+class Member:
+    """Membership of this process: two background services around one registration."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        slots: int,
+        prefix: str,
+        busy: Callable[[], int] = lambda: 0,
+        moved: Callable[[str], None] = lambda _node_id: None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self.heartbeat = Heartbeat(
+            store,
+            NewNode(
+                new_node_id(prefix), host_identifier(settings.host_identifier), os.getpid(), slots, PYTHON, __version__
+            ),
+            interval=settings.heartbeat_interval,
+            threshold=settings.unreachable_node_threshold,
+            busy=busy,
+            moved=moved,
+        )
+        self._liveness = Liveness(
+            store, self.heartbeat, settings.unreachable_node_threshold, settings.node_cleanup_threshold
+        )
+        self._beats = Service("heartbeat", self.heartbeat.beat, settings.heartbeat_interval)
+        self._maintenance = Service("maintenance", self._maintain, settings.orphaned_tasks_polling_interval)
+
+    @property
+    def node_id(self) -> str:
+        """The id under which this process is registered now."""
+        return self.heartbeat.node_id
+
+    def start(self) -> None:
+        """Register, then beat and watch."""
+        self.heartbeat.register()
+        self._beats.start()
+        self._maintenance.start()
+
+    def look_now(self) -> None:
+        """Something may have ended: run the maintenance pass."""
+        self._maintenance.wake()
+
+    def _maintain(self) -> None:
+        self._liveness.sweep()
+        adopt_orphans(self._store, self.node_id, self._settings.unreachable_node_threshold)
+        finish_complete_jobs(self._store, self.node_id)
+
+    def stop_watching(self) -> None:
+        """End the maintenance; the heart goes on beating."""
+        self._maintenance.stop()
+
+    def leave(self) -> None:
+        """Stop and remove the row: the others need not wait for a threshold."""
+        self._maintenance.stop()
+        self._beats.stop()
+        self._store.deregister(self.node_id)

@@ -1,0 +1,267 @@
+"""What runs in a child process: one partition at a time, bytes in, outcome out.
+
+Started by the node with a socket as its only link.  It knows no database, no
+key and no settings; what it needs for a partition comes with the call.  What user
+code prints goes to a pipe that the node reads, so it survives the child.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from nbcluster import payload
+from nbcluster.node import wire
+from nbcluster.running import Current, set_current
+
+_TEXT_LIMIT = 64 << 10
+_FULL_TRACEBACKS = 20
+"""Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
+
+
+class _Interrupt:
+    """SIGINT stops user code, and only that: between partitions it is ignored."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, _signal: int, _frame: object) -> None:
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+
+    def restore(self) -> None:
+        """Undo what user code did to the handler."""
+        if signal.getsignal(signal.SIGINT) != self._handle:
+            signal.signal(signal.SIGINT, self._handle)
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve calls from the socket until it closes."""
+    _die_with(parent)
+    link = socket.socket(fileno=descriptor)
+    decoder, interrupt = wire.Decoder(), _Interrupt()
+    functions: dict[str, payload.Shipped | str] = {}
+    home = os.getcwd()
+    _send(link, {"type": wire.READY})
+    while data := link.recv(1 << 20):
+        for head, blobs in decoder.feed(data):
+            if head["type"] == wire.FUNCTION:
+                while len(functions) >= wire.KEPT_FUNCTIONS:
+                    functions.pop(next(iter(functions)))
+                functions[head["id"]] = _load_function(blobs[0])
+                continue
+            reply, parts = _run(head, blobs[0], functions[head["function"]], interrupt)
+            _clean_up(home, interrupt)
+            _send(link, reply, parts)
+
+
+def _die_with(parent: int) -> None:
+    """End when the node's process ends, even while user code holds the interpreter."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _send(link: socket.socket, head: dict[str, Any], blobs: list[bytes] | None = None) -> None:
+    for part in wire.encode(head, blobs or ()):
+        link.sendall(part)
+
+
+def _load_function(body: bytes) -> payload.Shipped | str:
+    """The function, or why it cannot be rebuilt here: every partition will say so."""
+    try:
+        shipped: payload.Shipped = payload.load(body)
+        payload.install_sources(shipped.sources)
+    except BaseException as error:
+        return f"the function cannot be rebuilt on this node: {_summary(error)}"
+    return shipped
+
+
+def _run(
+    head: dict[str, Any], arguments: bytes, shipped: payload.Shipped | str, interrupt: _Interrupt
+) -> tuple[dict[str, Any], list[bytes]]:
+    """One partition, as an outcome frame."""
+    began = time.monotonic()
+    set_current(Current(**head["current"]))
+    run = _Run(head["mode"])
+    try:
+        if isinstance(shipped, str):
+            run.fail_all(shipped, head["items"])
+        else:
+            run.call(shipped.function, arguments, head["items"], interrupt)
+    finally:
+        interrupt.armed = False
+        set_current(None)
+    outcome, blobs = run.outcome(head["max_result"])
+    outcome |= {
+        "type": wire.OUTCOME,
+        "call": head["call"],
+        "seconds": time.monotonic() - began,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    return outcome, blobs
+
+
+class _Run:
+    """The values, errors and times of one partition's items."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+        self._values: list[Any] = []
+        self._errors: list[dict[str, Any]] = []
+        self._seconds = array.array("d")
+        self._exit_code = "COMPLETED"
+
+    def fail_all(self, message: str, items: int) -> None:
+        """Every item fails for the same reason."""
+        self._exit_code = "FAILED"
+        count = items if self._mode in (payload.ITEMS, payload.STAR) else 1
+        self._values = [None] * count
+        self._seconds = array.array("d", [0.0] * count)
+        self._errors = [
+            {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
+        ]
+
+    def call(self, function: Callable[..., Any], arguments: bytes, items: int, interrupt: _Interrupt) -> None:
+        """Call the function for each item (or once), keeping values and errors."""
+        try:
+            given = payload.load(arguments)
+        except BaseException as error:
+            self.fail_all(f"the arguments cannot be rebuilt on this node: {_summary(error)}", items)
+            return
+        calls: Any
+        if self._mode == payload.ITEMS:
+            calls = ((item,) for item in _each(given))
+        elif self._mode == payload.STAR:
+            calls = given
+        elif self._mode == payload.PARTITION:
+            calls = ((given,),)
+        else:
+            positional, named = given
+            calls, function = (positional,), _bind(function, named)
+        try:
+            interrupt.armed = True
+            for place, positional in enumerate(calls):
+                self._one(place, function, positional)
+        except KeyboardInterrupt:
+            self._exit_code = "CANCELLED"
+        finally:
+            interrupt.armed = False
+
+    def _one(self, place: int, function: Callable[..., Any], positional: Any) -> None:
+        began = time.perf_counter()
+        try:
+            value = function(*positional)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a cell is an error of that item, not of the node
+            self._exit_code = "FAILED"
+            value = None
+            self._errors.append(_describe(place, error, len(self._errors) < _FULL_TRACEBACKS))
+        self._values.append(value)
+        self._seconds.append(time.perf_counter() - began)
+
+    def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Head and blobs: values, errors as JSON, seconds."""
+        if self._exit_code == "CANCELLED":
+            return {"exit_code": "CANCELLED", "message": "stopped", "failed": 0}, []
+        body, bad = payload.pack_values(self._values, max_result)
+        if bad:
+            self._exit_code = "UNSERIALIZABLE"
+            self._errors += [
+                {"item": place, "type": "UNSERIALIZABLE", "message": _cut(why), "traceback": ""}
+                for place, why in bad.items()
+            ]
+            self._errors.sort(key=lambda error: int(error["item"]))
+        if body is None:
+            message = (
+                f"the result is larger than max_result ({payload.format_size(max_result)}); "
+                "write it to a file and return its path, or raise max_result"
+            )
+            return {"exit_code": "RESULT_TOO_LARGE", "message": message, "failed": len(self._values)}, []
+        first = self._errors[0] if self._errors else None
+        head = {
+            "exit_code": self._exit_code,
+            "message": f"{first['type']}: {first['message']}"[:2000] if first else "",
+            "failed": len(self._errors),
+        }
+        return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+
+
+def _each(given: Any) -> Any:
+    """The items of a part: rows of a frame, entries of anything else."""
+    if hasattr(given, "iloc") and hasattr(given, "columns"):
+        return (given.iloc[place] for place in range(len(given)))
+    return given
+
+
+def _bind(function: Callable[..., Any], named: dict[str, Any]) -> Callable[..., Any]:
+    return lambda *positional: function(*positional, **named)
+
+
+def _describe(place: int, error: BaseException, full: bool) -> dict[str, Any]:
+    kind = type(error)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return {
+        "item": place,
+        "type": f"{module}{kind.__qualname__}",
+        "message": _cut(_safe_str(error)),
+        "traceback": _cut(_traceback(error)) if full else "",
+    }
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the user's own frames on; ours would only hide them."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
+        trace = trace.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as failed:  # an exception whose __str__ raises
+        return f"{type(error).__qualname__} (its traceback cannot be shown: {_safe_str(failed)})"
+
+
+def _safe_str(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as failed:
+        return f"<its text cannot be shown: {type(failed).__qualname__}>"
+
+
+def _summary(error: BaseException) -> str:
+    return _cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
+
+
+def _cut(text: str) -> str:
+    """Text that every database accepts: no NUL, no lone surrogates, head and tail of what is too long."""
+    clean = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    if len(clean) <= _TEXT_LIMIT:
+        return clean
+    half = _TEXT_LIMIT // 2
+    return f"{clean[:half]}\n... {len(clean) - _TEXT_LIMIT} characters left out ...\n{clean[-half:]}"
+
+
+def _clean_up(home: str, interrupt: _Interrupt) -> None:
+    """Leave the process to the next partition as this one found it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # user code closed or replaced it
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    interrupt.restore()
+    if os.getcwd() != home:
+        os.chdir(home)

@@ -1,0 +1,63 @@
+"""The thread that repeats the worker's pass, and knows for how long the database has been away."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from nbcluster.errors import DatabaseError
+from nbcluster.node.worker import Worker
+
+log = logging.getLogger(__name__)
+
+_RETRY_PAUSE = 0.5
+
+
+class WorkerLoop:
+    """The thread that repeats the worker's pass."""
+
+    def __init__(self, worker: Worker, poll_interval: float) -> None:
+        self._worker = worker
+        self._poll = poll_interval
+        self._wake = threading.Event()
+        self._stopping = False
+        self.last_success = time.monotonic()
+        self._thread = threading.Thread(target=self._loop, name="nbcluster-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A partition ended."""
+        self._wake.set()
+
+    def announced(self) -> None:
+        """Work was announced."""
+        self._worker.announced()
+        self._wake.set()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End after the running pass."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                pause = self._worker.work()
+                self.last_success = time.monotonic()
+            except DatabaseError as error:
+                log.warning("worker: %s", error)
+                pause = _RETRY_PAUSE
+            except Exception:
+                log.exception("worker: a pass failed")
+                pause = _RETRY_PAUSE
+            patience = self._poll * random.uniform(0.5, 1.5) if pause is None else pause
+            if not self._wake.wait(patience) and pause is None:
+                self._worker.announced()  # the poll: a notification may have been lost

@@ -1,0 +1,48 @@
+"""How much to claim: enough that no slot waits, so little that no partition does.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+HELD_PER_SLOT = 0.1
+"""Seconds of work that may wait behind each slot."""
+
+LARGEST_CLAIM = 500
+HAND_BACK_AFTER = 0.5
+"""Seconds after which a claimed partition that no slot could begin goes back."""
+
+_WEIGHT = 0.3
+
+
+class Pace:
+    """The observed duration of a step's partitions, as a running mean in seconds; None before the first."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+    def observe(self, durations: Iterable[float]) -> None:
+        """Learn from partitions that ended."""
+        for duration in durations:
+            self.seconds = duration if self.seconds is None else self.seconds + _WEIGHT * (duration - self.seconds)
+
+    def slow_down(self, duration: float) -> None:
+        """A partition has run this long already: expect no less of the others."""
+        self.seconds = max(self.seconds or 0.0, duration)
+
+
+def wanted(slots: int, running: int, queued: int, pace: Pace) -> int:
+    """How many partitions to claim now.
+
+    Before anything is known about a step: one for each free slot.  After that, so many
+    that about ``HELD_PER_SLOT`` seconds of work wait behind each slot; long partitions
+    are only claimed when a slot can begin them.
+    """
+    free = max(0, slots - running)
+    if pace.seconds is None:
+        return max(0, free - queued)
+    ahead = int(slots * HELD_PER_SLOT / max(pace.seconds, 1e-6))
+    target = min(LARGEST_CLAIM, free + ahead)
+    # Half a queue is time enough to fetch more: claims come in few large batches.
+    if queued > target // 2 and free <= queued:
+        return 0
+    return max(0, target - queued)

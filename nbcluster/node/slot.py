@@ -1,0 +1,158 @@
+"""One slot of a node: a child process, its link, its output, and how it is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+
+from nbcluster.node import wire
+
+_SECRETS = ("NBCLUSTER_", "PG", "DATABASE_URL", "MYSQL_", "MARIADB_")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_START = "import sys; from nbcluster.node.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+
+
+def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
+    """What a child may see: no database, no key, and no more numeric threads than its share of the cores."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_SECRETS) or name == "PGTZ" or name.startswith("NBCLUSTER_TEST")
+    }
+    for name in _THREADS:
+        kept.setdefault(name, str(threads))
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+class Output:
+    """What a partition printed: its beginning and its end, up to ``limit`` bytes together."""
+
+    def __init__(self, limit: int = 1_000_000) -> None:
+        self.limit = limit
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._left_out = 0
+
+    def add(self, data: bytes) -> None:
+        """Keep what fits."""
+        room = self.limit // 2 - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while self._tail_size - len(self._tail[0]) > self.limit // 2:
+                dropped = self._tail.popleft()
+                self._tail_size -= len(dropped)
+                self._left_out += len(dropped)
+
+    def take(self) -> bytes:
+        """All that was kept; empty again afterwards."""
+        tail = b"".join(self._tail)
+        gap = f"\n... {self._left_out} bytes left out ...\n".encode() if self._left_out else b""
+        text = bytes(self._head) + gap + tail
+        self.__init__(self.limit)  # type: ignore[misc]
+        return text
+
+
+class Slot:
+    """A child process and the two descriptors that lead to it.  Used by the executor's thread only."""
+
+    def __init__(self, number: int, threads: int) -> None:
+        self.number = number
+        self.ready = False
+        self.loaded: dict[str, None] = {}
+        self.output = Output()
+        self.decoder = wire.Decoder()
+        self._unsent: deque[memoryview] = deque()
+        ours, theirs = socket.socketpair()
+        self.output_fd, output_end = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=output_end,
+                stderr=output_end,
+                pass_fds=(theirs.fileno(),),
+                env=child_environment(os.environ, threads),
+                start_new_session=True,  # the terminal's Ctrl-C is for the node; and the whole group can be killed
+            )
+        except BaseException:
+            ours.close()
+            os.close(self.output_fd)
+            raise
+        finally:
+            theirs.close()
+            os.close(output_end)
+        ours.setblocking(False)
+        os.set_blocking(self.output_fd, False)
+        self.link = ours
+
+    def remember(self, function_id: str) -> None:
+        """Note that the child has this function; it forgets its oldest in the same way."""
+        while len(self.loaded) >= wire.KEPT_FUNCTIONS:
+            self.loaded.pop(next(iter(self.loaded)))
+        self.loaded[function_id] = None
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether bytes wait for the link to take them."""
+        return bool(self._unsent)
+
+    def send(self, head: dict[str, object], blobs: tuple[bytes, ...] = ()) -> None:
+        """Send a frame, as much as the link takes now; the rest by ``flush``."""
+        self._unsent.extend(memoryview(part) for part in wire.encode(head, blobs))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the link takes it."""
+        while self._unsent:
+            part = self._unsent.popleft()
+            try:
+                sent = self.link.send(part)
+            except BlockingIOError:
+                sent = 0
+            except (BrokenPipeError, ConnectionResetError):
+                self._unsent.clear()  # it died; its end is noticed on the reading side
+                return
+            if sent < len(part):
+                self._unsent.appendleft(part[sent:])
+                return
+
+    def read_output(self) -> bool:
+        """Take what the child printed so far; False when its end is closed."""
+        while True:
+            try:
+                data = os.read(self.output_fd, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self.output.add(data)
+
+    def interrupt(self) -> None:
+        """SIGINT to the child: its user code sees KeyboardInterrupt."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the child and everything it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def bury(self) -> int:
+        """Reap the child and close its descriptors; gives its return code (negative: the signal)."""
+        self.kill()
+        code = self.process.wait()
+        self.read_output()
+        self.link.close()
+        os.close(self.output_fd)
+        return code

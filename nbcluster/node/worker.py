@@ -1,0 +1,270 @@
+"""Claims what the slots can start soon, and records how it ended.
+
+One thread, one pass at a time: record what ended, stop what is to stop, claim
+more.  It is woken by an ended partition, by an announcement of work, or by the
+poll.  Outcomes are kept until the database took or refused them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from nbcluster.errors import DatabaseError, SignatureError
+from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.node import conclusion
+from nbcluster.node.executor import Call, Executor, Outcome
+from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, wanted
+from nbcluster.records import Claim, Finish, StepToRun
+from nbcluster.store import Store
+
+log = logging.getLogger(__name__)
+
+_FUNCTION_CACHE_BYTES = 512 * 10**6
+_STEAL_AFTER = 0.1
+_RETRY_PAUSE = 0.5
+
+
+class Worker:
+    """The work of one node.  ``in_touch`` tells whether its heartbeats arrive, so that it may claim."""
+
+    def __init__(
+        self, store: Store, executor: Executor, python: str, node_id: str, in_touch: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._python = python
+        self._in_touch = in_touch
+        self._node_id = node_id
+        self._stopped_steps: set[int] = set()
+        self._revalidate = False
+        self._held: dict[int, tuple[Claim, float]] = {}
+        self._unrecorded: list[Finish] = []
+        self._paces: dict[int, Pace] = {}
+        self._functions: OrderedDict[str, bytes] = OrderedDict()
+        self._idle_since: dict[int, float] = {}
+        self._maybe_work = True
+        self._check_stops = True
+        self.draining = False
+
+    @property
+    def busy(self) -> int:
+        """Partitions that children run now."""
+        return len(self._executor.running())
+
+    @property
+    def held(self) -> int:
+        """Claims that are not recorded as ended."""
+        return len(self._held)
+
+    def announced(self) -> None:
+        """Somebody says that there is work, or that a job is to stop."""
+        self._maybe_work = self._check_stops = True
+
+    def moved(self, node_id: str) -> None:
+        """This node was thought lost, and goes on as ``node_id``: its claims may be somebody else's now."""
+        self._node_id = node_id
+        self._revalidate = self._maybe_work = True
+
+    # --- one pass -------------------------------------------------------------
+
+    def work(self) -> float | None:
+        """One pass; gives the pause until the next one, in seconds, when it must be short."""
+        if self._revalidate:
+            self._drop_moved()
+        self._record(self._executor.take_outcomes())
+        if self._check_stops and self._held:
+            self._stop_cancelled()
+        self._check_stops = False
+        self._hand_back_stuck()
+        if self.draining or not self._maybe_work or not self._in_touch():
+            return self._pause()
+        return self._claim_more()
+
+    def _pause(self) -> float | None:
+        queued = len(self._held) - len(self._executor.running())
+        return HAND_BACK_AFTER / 2 if queued > 0 else None
+
+    # --- record -----------------------------------------------------------------
+
+    def _record(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.claim.partition_id not in self._held:
+                continue  # it was moved while it ran, and its child stopped for that
+            self._unrecorded.append(self._finish_for(outcome))
+            if outcome.head is not None:
+                self._pace(outcome.claim.step).observe([outcome.seconds])
+        if not self._unrecorded:
+            return
+        accepted = self._commit(self._unrecorded)
+        for finish in self._unrecorded:
+            claim = finish.claim
+            self._held.pop(claim.partition_id, None)
+            if claim.partition_id not in accepted:
+                log.warning(
+                    "FENCED: partition %d of %s, attempt %d, belongs to another node by now; its outcome is dropped",
+                    claim.index, claim.step.job_name, claim.attempt,
+                )  # fmt: skip
+        self._unrecorded = []
+        self._maybe_work = True
+
+    def _finish_for(self, outcome: Outcome) -> Finish:
+        stopped = outcome.claim.step.step_execution_id in self._stopped_steps
+        return conclusion.finish_for(outcome, self._store.signer, stopped=stopped)
+
+    def _commit(self, finishes: list[Finish]) -> set[int]:
+        try:
+            return self._store.finishes.finish(finishes)
+        except DatabaseError:
+            if len(finishes) == 1:
+                raise
+        # One bad row must not spoil the others: what fails alone is recorded as failed.
+        accepted: set[int] = set()
+        for finish in finishes:
+            try:
+                accepted |= self._store.finishes.finish([finish])
+            except DatabaseError as error:
+                if error.exit_code == 3:
+                    raise
+                accepted |= self._store.finishes.finish([conclusion.unstorable(finish, error)])
+        return accepted
+
+    # --- stop and hand back -------------------------------------------------------
+
+    def _stop_cancelled(self) -> None:
+        stopped = {s.step_execution_id for s in self._store.jobs.started_steps() if s.stop_requested}
+        self._stopped_steps = stopped
+        self._executor.cancel({c.partition_id for c, _ in self._held.values() if c.step.step_execution_id in stopped})
+
+    def _hand_back_stuck(self) -> None:
+        """Give back what waits behind a partition that turned out to be long."""
+        now = time.monotonic()
+        running = self._executor.running()
+        begun = {claim.partition_id for claim, _ in running}
+        stuck = {n for n, (_, since) in self._held.items() if n not in begun and now - since > HAND_BACK_AFTER}
+        if not stuck or len(running) < self._executor.slots:
+            return
+        for claim, seconds in running:
+            self._pace(claim.step).slow_down(seconds)
+        self._executor.cancel(stuck)
+
+    def hand_back_queued(self) -> None:
+        """Give back everything that no child has begun."""
+        self._executor.take_back_queued()
+
+    def hand_back_all(self) -> None:
+        """Stop every child's work and give it back."""
+        self._executor.cancel(set(self._held))
+
+    def _drop_moved(self) -> None:
+        """Forget the claims that were moved while this node was out of touch, and stop their children."""
+        claims = [claim for claim, _ in self._held.values()]
+        mine = self._store.claims.still_owned(claims)
+        lost = {claim.partition_id for claim in claims} - mine
+        for partition_id in lost:
+            self._held.pop(partition_id, None)
+        if lost:
+            log.warning("%d partitions were moved to other nodes while this one was out of touch", len(lost))
+            self._executor.cancel(lost)
+        self._revalidate = False
+
+    # --- claim --------------------------------------------------------------------
+
+    def _claim_more(self) -> float | None:
+        slots, running = self._executor.slots, len(self._executor.running())
+        if not self._might_claim(slots, running):
+            return self._pause()
+        pause: float | None = None
+        steps = [step for step in self._store.jobs.started_steps() if self._eligible(step)]
+        self._maybe_work = False
+        for step in steps:
+            queued = len(self._held) - len(self._executor.running())
+            number = wanted(slots, len(self._executor.running()), max(0, queued), self._pace(step))
+            if number:
+                claims, again = self._claim(step, number)
+                pause = again if pause is None else pause
+                self._maybe_work |= len(claims) == number
+        started = {step.step_execution_id for step in steps}
+        self._paces = {step: pace for step, pace in self._paces.items() if step in started}
+        self._idle_since = {step: since for step, since in self._idle_since.items() if step in started}
+        return pause if pause is not None else self._pause()
+
+    def _might_claim(self, slots: int, running: int) -> bool:
+        """Whether any step could be wanted; spares the look at the steps when the queue is full."""
+        queued = max(0, len(self._held) - running)
+        if running < slots or not self._paces:
+            return queued < slots or not self._paces
+        return any(wanted(slots, running, queued, pace) for pace in self._paces.values())
+
+    def _eligible(self, step: StepToRun) -> bool:
+        if step.python != self._python or step.stop_requested:
+            return False
+        if step.fixed_nodes is None or self._node_id in step.fixed_nodes:
+            return True
+        # A place among the nodes of a fixed_node_count step is free: before any node came, or after one was lost.
+        return len(step.fixed_nodes) < (step.fixed_count or 1) and self._store.jobs.add_fixed_node(step, self._node_id)
+
+    def _claim(self, step: StepToRun, number: int) -> tuple[list[Claim], float | None]:
+        """Claim up to ``number``; also gives when to look again for work that others have not begun."""
+        now = time.monotonic()
+        idle_since = self._idle_since.get(step.step_execution_id)
+        steal = idle_since is not None and now - idle_since >= _STEAL_AFTER
+        claims = self._store.claims.claim(step, self._node_id, number, free=True, steal=steal)
+        if claims:
+            self._idle_since.pop(step.step_execution_id, None)
+            self._hold(step, claims)
+        if len(claims) == number or step.fixed_nodes is not None:
+            return claims, None
+        if not steal:
+            self._idle_since.setdefault(step.step_execution_id, now)
+            self._maybe_work = True
+            return claims, _STEAL_AFTER
+        return claims, None
+
+    def _hold(self, step: StepToRun, claims: list[Claim]) -> None:
+        now = time.monotonic()
+        for claim in claims:
+            self._held[claim.partition_id] = (claim, now)
+        once = [claim for claim in claims if not claim.transferable]
+        if once:
+            begun = self._store.claims.start(once)
+            claims = [claim for claim in claims if claim.transferable or claim.partition_id in begun]
+        calls: list[Call] = []
+        for claim in claims:
+            try:
+                calls.append(self._call(step, claim))
+            except SignatureError as error:
+                log.error("refused: partition %d of %s: %s", claim.index, step.job_name, error)
+                self._unrecorded.append(_refused(claim, error))
+        self._executor.submit(calls)
+
+    def _call(self, step: StepToRun, claim: Claim) -> Call:
+        function = self._function(step)
+        assert claim.arguments is not None
+        body = claim.arguments.body
+        if claim.arguments_payload is not None:
+            body = self._store.claims.arguments(claim.arguments_payload) or b""
+        self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
+        return Call(claim, function, body)
+
+    def _function(self, step: StepToRun) -> bytes:
+        """The function of a step, read and checked once while it stays in the cache."""
+        known = self._functions.get(step.function_id)
+        if known is not None:
+            self._functions.move_to_end(step.function_id)
+            return known
+        body = self._store.jobs.function(step.function_id) or b""
+        self._store.signer.check(step.function_mac, "function", step.uid, step.name, body=body)
+        self._functions[step.function_id] = body
+        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > _FUNCTION_CACHE_BYTES:
+            self._functions.popitem(last=False)
+        return body
+
+    def _pace(self, step: StepToRun) -> Pace:
+        return self._paces.setdefault(step.step_execution_id, Pace())
+
+
+def _refused(claim: Claim, error: SignatureError) -> Finish:
+    return Finish(claim, PartitionStatus.FAILED, ExitCode.BAD_SIGNATURE, str(error), failed_items=claim.items)

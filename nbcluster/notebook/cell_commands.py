@@ -1,0 +1,79 @@
+"""The cell magics: the header's items and the body's function go to the api, and the cell follows the job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.notebook import header
+from nbcluster.notebook.arguments import Arguments
+from nbcluster.notebook.body import Cell, Step, build
+from nbcluster.notebook.complaints import from_cell, usage
+from nbcluster.notebook.following import follow, show
+from nbcluster.notebook.session import Session
+
+if TYPE_CHECKING:
+    from nbcluster.handle import JobHandle
+
+_MAGIC = "%%nbcluster "
+
+
+def run(session: Session, arguments: Arguments, line: str, body: str) -> Any:
+    """Run the cell.  Returns a value for the notebook to show only for ``local`` without ``-o``."""
+    cell = Cell(f"{_MAGIC}{line}", body, arguments.name or arguments.out or arguments.command)
+    with usage():
+        target = header.parse(arguments.header, arguments.magic, len(_MAGIC)) if arguments.header else None
+    with from_cell(session.shell, cell.filename):
+        # The function first: a body that cannot run should not wait for a costly header.
+        with usage():
+            step = build(cell, target, session.namespace, session.shell.compile.flags)
+        items = eval(_compile(target, cell), session.namespace) if target is not None else None
+        if arguments.command == "local":
+            return _local(session, arguments, step, items)
+    _follow(session, arguments, _submit(session, arguments, cell, step, items))
+    return None
+
+
+def _compile(target: header.Header, cell: Cell) -> Any:
+    return compile(target.expression, cell.filename, "eval", dont_inherit=True)
+
+
+def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, items: Any) -> JobHandle:
+    cluster = session.cluster
+    options = _options(session, arguments, cell)
+    if arguments.command == "submit":
+        # One call without arguments: the options of a map, which cluster.submit leaves to the function.
+        return cluster.starmap(step.function, [()], **options)
+    if arguments.command == "map_partitions":
+        return cluster.map_partitions(step.function, items, **options)
+    fan_out = cluster.starmap if step.spread else cluster.map
+    return fan_out(step.function, items, **options)
+
+
+def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, Any]:
+    options: dict[str, Any] = {"name": arguments.name or arguments.out, "source": cell.text}
+    options["transferable"] = arguments.transferable
+    for key in ("chunk", "partitions", "nodes", "max_capture"):
+        if getattr(arguments, key) is not None:
+            options[key] = getattr(arguments, key)
+    if arguments.strategy is not None:
+        # A strategy may be a function or class of the notebook.
+        own = session.namespace.get(arguments.strategy)
+        options["strategy"] = own if callable(own) else arguments.strategy
+    return options
+
+
+def _follow(session: Session, arguments: Arguments, handle: JobHandle) -> None:
+    variable = session.bind(handle, arguments.out)
+    way = session.way(arguments.progress, arguments.quiet)
+    if arguments.block:
+        follow(handle, way, session.shell, variable=variable, collect=arguments.on_error == "collect")
+    else:
+        show(handle, way, session.shell)
+
+
+def _local(session: Session, arguments: Arguments, step: Step, items: Any) -> Any:
+    from nbcluster.notebook.local_job import LocalJob
+
+    job = LocalJob(arguments.name or arguments.out or "local", step, items, collect=arguments.on_error == "collect")
+    session.bind(job, arguments.out)
+    return None if arguments.out or arguments.quiet else job.frame()

@@ -1,0 +1,235 @@
+"""The magic's sub-commands and options, declared once: reading, help and completion all come from here."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nbcluster.config import parse_count, parse_size
+from nbcluster.errors import ConfigError
+
+LINE = "line"
+CELL = "cell"
+HELP_FLAGS = ("-h", "--help")
+
+Parse = Callable[[str, str], Any]
+
+
+def _text(text: str, name: str) -> str:
+    if not text:
+        raise ConfigError(f"{name}: an empty word says nothing")
+    return text
+
+
+def _identifier(text: str, name: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ConfigError(f"{name}: {text!r} cannot be the name of a Python variable")
+    return text
+
+
+def _index(text: str, name: str) -> int:
+    if not text.isdecimal():
+        raise ConfigError(f"{name}: {text!r} is no partition number; they count from 0")
+    return int(text)
+
+
+def _strategy(text: str, name: str) -> str:
+    return {"fixed": "fixed_node_count"}.get(text, text.replace("-", "_"))
+
+
+def _choice(*choices: str) -> Parse:
+    def parse(text: str, name: str) -> str:
+        if text not in choices:
+            raise ConfigError(f"{name}: {text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.  Without a ``metavar`` it takes no value and means ``const``."""
+
+    flags: tuple[str, ...]
+    dest: str
+    doc: str
+    metavar: str = ""
+    parse: Parse = _text
+    choices: tuple[str, ...] = ()
+    const: object = True
+
+
+@dataclass(frozen=True, slots=True)
+class Positional:
+    """One word that is told apart by its place."""
+
+    dest: str
+    metavar: str
+    required: bool = False
+    parse: Parse = _text
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One sub-command."""
+
+    name: str
+    kind: str
+    doc: str
+    positionals: tuple[Positional, ...] = ()
+    options: tuple[Option, ...] = ()
+    header: bool = False
+    example: str = ""
+
+    @property
+    def magic(self) -> str:
+        """As one types it."""
+        return magic(self.name, self.kind)
+
+    @property
+    def usage(self) -> str:
+        """As one types it, with its words."""
+        shown = [p.metavar if p.required else f"[{p.metavar}]" for p in self.positionals]
+        target = ["TARGET in EXPR"] if self.header else []
+        options = ["[options]"] if self.options else []
+        return " ".join([self.magic, *shown, *target, *options])
+
+    @property
+    def takes_value(self) -> dict[str, bool]:
+        """For each flag, whether a word follows it."""
+        return {flag: bool(option.metavar) for option in self.options for flag in option.flags}
+
+
+def magic(name: str, kind: str) -> str:
+    """A sub-command as one types it."""
+    shown = "" if name == "status" else f" {name}"
+    return f"{'%%' if kind == CELL else '%'}nbcluster{shown}"
+
+
+STRATEGIES = ("round_robin", "fixed", "scale_up", "least_loaded")
+PROGRESS = ("auto", "widget", "html", "text", "none")
+
+_OUT = Option(("-o", "--out"), "out", "name for the job handle; also kept as _job", "NAME", _identifier)
+_NAME = Option(("--name",), "name", "the job's name, for attach; default: the name of -o", "NAME")
+_BLOCK = (
+    Option(("-b", "--block"), "block", "wait until the job has ended (default)"),
+    Option(("-a", "--noblock"), "block", "go on at once; the view keeps running", const=False),
+)
+_PIECES = (
+    Option(("-p", "--partitions"), "partitions", "number of partitions; default: 4 per live slot", "N", parse_count),
+    Option(("-c", "--chunk"), "chunk", "items per partition, instead of --partitions", "N", parse_count),
+)
+_PLACING = (
+    Option(
+        ("-s", "--strategy"),
+        "strategy",
+        "which node gets what: round_robin (default), fixed, scale_up, least_loaded, or a name of yours",
+        "NAME",
+        _strategy,
+        STRATEGIES,
+    ),
+    Option(("--nodes",), "nodes", "use K nodes (--strategy fixed)", "K", parse_count),
+    Option(("--transferable",), "transferable", "a lost node's work runs again elsewhere (default)"),
+    Option(("--no-transferable",), "transferable", "it fails instead: nothing runs twice", const=False),
+)
+_ENDING = (
+    Option(
+        ("--on-error",),
+        "on_error",
+        "raise at the end if an item failed (default), or collect: only frame() tells",
+        "raise|collect",
+        _choice("raise", "collect"),
+        ("raise", "collect"),
+    ),
+    Option(
+        ("--max-capture",), "max_capture", "largest function with all it captured, for example 64MB", "SIZE", parse_size
+    ),
+)
+_SHOWING = (
+    Option(("-q", "--quiet"), "quiet", "show nothing"),
+    Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), _choice(*PROGRESS), PROGRESS),
+)
+_JOB = Positional("job", "JOB", required=True)
+_ALL = "of the past too"
+
+_SUBMIT_OPTIONS = (_OUT, _NAME, *_BLOCK, *_PLACING, *_ENDING, *_SHOWING)
+_MAP_OPTIONS = (_OUT, _NAME, *_BLOCK, *_PIECES, *_PLACING, *_ENDING, *_SHOWING)
+
+COMMANDS = (
+    Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
+    Command(
+        "connect",
+        LINE,
+        "choose the database",
+        (Positional("url", "URL"),),
+        example="%nbcluster connect postgresql://labdb/nbcluster",
+    ),
+    Command(
+        "up",
+        LINE,
+        "start nodes on this machine and wait until they are ready",
+        (Positional("count", "N", parse=parse_count),),
+        (Option(("--slots",), "slots", "partitions that each node runs at once", "S", parse_count),),
+        example="%nbcluster up 2 --slots 1",
+    ),
+    Command("down", LINE, "stop the nodes that were started on this machine"),
+    Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
+    Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
+    Command("partitions", LINE, "a frame of a job's partitions", (_JOB,)),
+    Command(
+        "attach",
+        LINE,
+        "get a job's handle and view in this kernel",
+        (_JOB,),
+        (_OUT, *_SHOWING),
+        example="%nbcluster attach collatz",
+    ),
+    Command("cancel", LINE, "stop a job; what is finished is kept", (_JOB,)),
+    Command(
+        "resume",
+        LINE,
+        "run what a stopped or failed job has left",
+        (_JOB,),
+        (_OUT, *_BLOCK, _ENDING[0], *_SHOWING),
+    ),
+    Command(
+        "logs",
+        LINE,
+        "what a partition printed; without a number, the last lines of the job",
+        (_JOB, Positional("partition", "PARTITION", parse=_index)),
+    ),
+    Command("help", LINE, "this list, or one command in full", (Positional("topic", "COMMAND"),)),
+    Command(
+        "map",
+        CELL,
+        "run the body once per item",
+        options=_MAP_OPTIONS,
+        header=True,
+        example="%%nbcluster map n in range(1, 10_001) -o collatz",
+    ),
+    Command(
+        "map_partitions",
+        CELL,
+        "run the body once per partition; it sees the whole piece",
+        options=_MAP_OPTIONS,
+        header=True,
+        example="%%nbcluster map_partitions part in nb.frame(df, rows=10_000) -o cleaned",
+    ),
+    Command(
+        "submit",
+        CELL,
+        "run the body once, on some node",
+        options=_SUBMIT_OPTIONS,
+        example="%%nbcluster submit -o model",
+    ),
+    Command(
+        "local",
+        CELL,
+        "run the body once per item here, in this kernel: to try it, and for breakpoints",
+        options=_MAP_OPTIONS,
+        header=True,
+        example="%%nbcluster local n in range(3)",
+    ),
+)

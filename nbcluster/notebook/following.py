@@ -1,0 +1,60 @@
+"""Waiting for a job in a cell: the view, the stop button, and how the cell ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.errors import JobError, JobFailed, JobStopped
+from nbcluster.lifecycle import JobStatus
+from nbcluster.notebook.complaints import shortened
+from nbcluster.notebook.dashboard import LiveView
+from nbcluster.notebook.front_end import way_to_show
+from nbcluster.notebook.model import attach, failure, way_on
+from nbcluster.notebook.skins import skin_for
+
+if TYPE_CHECKING:
+    from nbcluster.handle import JobHandle
+
+
+def show(handle: JobHandle, wanted: str, shell: Any) -> LiveView:
+    """Begin to show a job; the view ends with it."""
+    view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
+    view.start()
+    return view
+
+
+def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect: bool) -> None:
+    """Show a job and wait for its end.
+
+    The stop button stops the job and keeps what is finished; pressed again it leaves at once.
+    Raises JobFailed or JobStopped, each as one line, unless errors are to be collected.
+    """
+    view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
+    try:
+        view.start()
+        handle.wait()
+    except KeyboardInterrupt:
+        raise _interrupted(handle, variable, shell) from None
+    finally:
+        view.finish()
+    error = _ending(handle, variable)
+    if error is not None and not collect:
+        raise shortened(error, shell)
+
+
+def _interrupted(handle: JobHandle, variable: str, shell: Any) -> KeyboardInterrupt:
+    try:
+        handle.cancel(wait=True)
+        said = way_on(handle.snapshot(), variable)
+    except KeyboardInterrupt:
+        said = f"{handle.name}: left while it stops; look at it again with {attach(handle.name)}"
+    return shortened(KeyboardInterrupt(said), shell)
+
+
+def _ending(handle: JobHandle, variable: str) -> JobError | None:
+    snapshot = handle.snapshot()
+    if snapshot.status == JobStatus.FAILED:
+        return JobFailed(failure(snapshot, variable))
+    if snapshot.status == JobStatus.STOPPED:
+        return JobStopped(way_on(snapshot, variable))
+    return None

@@ -1,0 +1,55 @@
+"""Who is looking: a browser, a terminal, or nobody (nbclient, papermill, nbval).
+
+A front end that draws widgets says which cell it runs.  Programs that run notebooks use ``jupyter_client``, whose
+message ids end in process and count; nothing is drawn for them while a job runs, because nobody looks and because
+a notebook under test must come out the same each time.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+_MADE_BY_JUPYTER_CLIENT = re.compile(r"_\d+_\d+$")
+
+WIDGET = "widget"
+HTML = "html"
+HTML_ONCE = "html once"
+LINE = "line"
+TEXT = "text"
+NONE = "none"
+
+
+def somebody_looks(shell: Any) -> bool:
+    """Whether the running cell was sent by a front end that can show HTML while it runs."""
+    if not in_kernel(shell):
+        return False
+    request = shell.get_parent() or {}
+    if (request.get("metadata") or {}).get("cellId"):
+        return True
+    message = str((request.get("header") or {}).get("msg_id", ""))
+    return bool(message) and not _MADE_BY_JUPYTER_CLIENT.search(message)
+
+
+def in_kernel(shell: Any) -> bool:
+    """Whether the shell belongs to a Jupyter kernel."""
+    return getattr(shell, "kernel", None) is not None and hasattr(shell, "get_parent")
+
+
+def way_to_show(wanted: str, shell: Any) -> str:
+    """What to show a running job with: one of the words above, as near to what is wanted as can be.
+
+    The order is widget, HTML, text.  A live view that is asked for by name is given even if nobody seems to look.
+    """
+    if wanted == NONE:
+        return NONE
+    if in_kernel(shell):
+        looked_at = somebody_looks(shell)
+        if wanted == "auto":
+            wanted = WIDGET if looked_at else TEXT
+        if wanted == WIDGET and find_spec("ipywidgets") is None:
+            wanted = HTML
+        return HTML_ONCE if wanted == HTML and not looked_at else wanted
+    return LINE if sys.stderr.isatty() else TEXT

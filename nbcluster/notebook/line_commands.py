@@ -1,0 +1,114 @@
+"""The line magics: each parses nothing and decides nothing, it asks the api and shows the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.notebook import help as texts
+from nbcluster.notebook.arguments import Arguments
+from nbcluster.notebook.complaints import usage
+from nbcluster.notebook.following import follow, show
+from nbcluster.notebook.model import clean_block, count, way_on
+from nbcluster.notebook.session import Session
+
+if TYPE_CHECKING:
+    from nbcluster.handle import JobHandle
+
+
+def run(session: Session, arguments: Arguments) -> Any:
+    """Do what the line says; returns what the notebook is to show as its value."""
+    return _COMMANDS[arguments.command](session, arguments)
+
+
+def _status(session: Session, arguments: Arguments) -> None:
+    seen = session.cluster.overview()
+    waiting = f", {count(seen.waiting_partitions, 'partition')} waiting" if seen.waiting_partitions else ""
+    print(f"{seen.url}: {_alive(seen.nodes, seen.slots)}; {count(seen.running_jobs, 'job')} running{waiting}")
+
+
+def _alive(nodes: int, slots: int) -> str:
+    return f"{count(nodes, 'node')} alive with {count(slots, 'slot')}" if nodes else "no node alive"
+
+
+def _connect(session: Session, arguments: Arguments) -> None:
+    cluster = session.connect(arguments.url)
+    seen = cluster.overview()
+    print(f"connected to {cluster.url}: {_alive(seen.nodes, seen.slots)}")
+
+
+def _up(session: Session, arguments: Arguments) -> None:
+    started = session.cluster.up(arguments.count, slots=arguments.slots)
+    print(f"{count(len(started), 'node')} ready on this machine")
+
+
+def _down(session: Session, arguments: Arguments) -> None:
+    print(f"{count(session.cluster.down(), 'node')} stopped")
+
+
+def _nodes(session: Session, arguments: Arguments) -> Any:
+    return session.cluster.nodes(all=arguments.all)
+
+
+def _jobs(session: Session, arguments: Arguments) -> Any:
+    return session.cluster.jobs(all=arguments.all)
+
+
+def _partitions(session: Session, arguments: Arguments) -> Any:
+    return session.cluster.partitions(arguments.job)
+
+
+def _attach(session: Session, arguments: Arguments) -> None:
+    handle = session.cluster.job(arguments.job)
+    _bind(session, handle, arguments.out)
+    show(handle, session.way(arguments.progress, arguments.quiet), session.shell)
+
+
+def _cancel(session: Session, arguments: Arguments) -> None:
+    handle = session.cluster.job(arguments.job)
+    handle.cancel(wait=True)
+    print(way_on(handle.snapshot()))
+
+
+def _resume(session: Session, arguments: Arguments) -> None:
+    handle = session.cluster.job(arguments.job).resume()
+    variable = _bind(session, handle, arguments.out)
+    way = session.way(arguments.progress, arguments.quiet)
+    if arguments.block:
+        follow(handle, way, session.shell, variable=variable, collect=arguments.on_error == "collect")
+    else:
+        show(handle, way, session.shell)
+
+
+def _bind(session: Session, handle: JobHandle, out: str | None) -> str:
+    return session.bind(handle, out or session.free_name(handle))
+
+
+def _logs(session: Session, arguments: Arguments) -> None:
+    handle = session.cluster.job(arguments.job)
+    if arguments.partition is None:
+        text = handle.snapshot().log_tail
+    else:
+        text = handle.logs(arguments.partition)
+    print(clean_block(text, longest=len(text)) if text else "nothing was printed")
+
+
+def _help(session: Session, arguments: Arguments) -> None:
+    with usage():
+        print(texts.topic(arguments.topic) if arguments.topic else texts.overview())
+
+
+_COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {
+    "status": _status,
+    "connect": _connect,
+    "up": _up,
+    "down": _down,
+    "nodes": _nodes,
+    "jobs": _jobs,
+    "partitions": _partitions,
+    "attach": _attach,
+    "cancel": _cancel,
+    "resume": _resume,
+    "logs": _logs,
+    "help": _help,
+}

@@ -1,0 +1,80 @@
+"""``%nbcluster`` and ``%%nbcluster``: read the line, hand it to its command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from traitlets import Unicode, observe
+
+from nbcluster.notebook import arguments as lines
+from nbcluster.notebook import completion
+from nbcluster.notebook import help as texts
+from nbcluster.notebook.commands import CELL, LINE
+from nbcluster.notebook.complaints import one_line, usage
+from nbcluster.notebook.session import Session
+
+_REGISTERED = "NBCluster"
+
+
+@magics_class
+class NBCluster(Magics):
+    """The magics, configurable as ``c.NBCluster.url`` or ``%config NBCluster.url = "..."``."""
+
+    url = Unicode("", help="SQLAlchemy URL of the database; used where %nbcluster connect names none.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.session = Session(shell, self.url)
+
+    @observe("url")
+    def _url_changed(self, change: dict[str, Any]) -> None:
+        # Another database from the next command on; a change before the first one costs nothing.
+        if hasattr(self, "session"):
+            self.session.url = change["new"]
+            self.session.close()
+
+    @no_var_expand
+    @line_cell_magic
+    def nbcluster(self, line: str, cell: str | None = None) -> Any:
+        kind = LINE if cell is None else CELL
+        with one_line(self.shell):
+            with usage():
+                arguments = lines.parse(line, kind)
+            if arguments.kind == LINE:
+                from nbcluster.notebook import line_commands
+
+                return line_commands.run(self.session, arguments)
+            from nbcluster.notebook import cell_commands
+
+            return cell_commands.run(self.session, arguments, line, cell or "")
+
+
+NBCluster.nbcluster.__doc__ = texts.overview()
+
+
+def install(shell: Any) -> None:
+    """Register the magics, their configuration and their completion, once."""
+    if _installed(shell) is not None:
+        return
+    magics = NBCluster(shell)
+    shell.register_magics(magics)
+    completion.install(shell, magics.session)
+
+
+def remove(shell: Any) -> None:
+    """Undo ``install``."""
+    magics = _installed(shell)
+    if magics is None:
+        return
+    magics.session.close()
+    shell.configurables.remove(magics)
+    completion.remove(shell)
+    shell.magics_manager.registry.pop(_REGISTERED, None)
+    for kind in (LINE, CELL):
+        shell.magics_manager.magics[kind].pop("nbcluster", None)
+
+
+def _installed(shell: Any) -> NBCluster | None:
+    found = shell.magics_manager.registry.get(_REGISTERED)
+    return found if isinstance(found, NBCluster) else None

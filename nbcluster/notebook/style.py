@@ -1,0 +1,56 @@
+"""The look of the view: one style sheet, scoped by one class, legible on light and dark.
+
+JupyterLab defines ``--jp-*`` variables, VS Code ``--vscode-*``, Colab ``--colab-*``; elsewhere the page's own
+colour is inherited.  Lines and backgrounds are translucent grey and so fit any theme.  The four state colours
+carry white letters at a contrast of 4.5 and stand out from black and white alike; no state is told by colour alone.
+"""
+
+from __future__ import annotations
+
+SCOPE = "nbcluster-view"
+
+CSS = """
+.nbcluster-view { font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.5;
+  color: var(--jp-ui-font-color1, var(--vscode-foreground, var(--colab-primary-text-color, inherit)));
+  max-width: 900px; font-variant-numeric: tabular-nums; }
+.nbcluster-view .nbc-block { margin: 0 0 10px 0; }
+.nbcluster-view .nbc-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 10px; margin: 2px 0 1px 0; }
+.nbcluster-view .nbc-name { font-size: 15px; font-weight: 600; overflow-wrap: anywhere; }
+.nbcluster-view .nbc-dim { opacity: 0.72; font-size: 12px; }
+.nbcluster-view .nbc-chip, .nbcluster-view .nbc-key { color: #fff; border-radius: 3px; font-weight: 600; }
+.nbcluster-view .nbc-chip { padding: 1px 8px; font-size: 12px; border-radius: 9px; }
+.nbcluster-view .nbc-key { display: inline-block; width: 15px; text-align: center; font-size: 11px; line-height: 15px; }
+.nbcluster-view .nbc-c { background-color: #1a7f37; --nbc-fill: #1a7f37; }
+.nbcluster-view .nbc-r { background-color: #0969da; --nbc-fill: #0969da; }
+.nbcluster-view .nbc-f { background-color: #cf222e; --nbc-fill: #cf222e; }
+.nbcluster-view .nbc-p { background-color: #6e7781; --nbc-fill: #6e7781; }
+.nbcluster-view .nbc-bar { display: flex; height: 8px; border-radius: 4px; overflow: hidden;
+  background: rgba(127, 127, 127, 0.28); margin: 0 0 6px 0; }
+.nbcluster-view .nbc-bar span { height: 100%; min-width: 2px; }
+.nbcluster-view .nbc-bar .nbc-p { background: transparent; }
+.nbcluster-view .nbc-legend { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; font-size: 12px; }
+.nbcluster-view .nbc-map { line-height: 0; max-height: 120px; overflow-y: auto; }
+.nbcluster-view .nbc-map span { background: none; }
+.nbcluster-view .nbc-map i { display: inline-block; width: 12px; height: 12px; margin: 0 2px 2px 0; border-radius: 2px;
+  background: var(--nbc-fill); color: #fff; font: normal 600 9px/12px system-ui, sans-serif; text-align: center; }
+.nbcluster-view .nbc-note { border-left: 3px solid #bf8700; background: rgba(191, 135, 0, 0.13); padding: 4px 10px;
+  margin: 0 0 4px 0; overflow-wrap: anywhere; }
+.nbcluster-view .nbc-title { font-size: 12px; font-weight: 600; margin: 0 0 2px 0; }
+.nbcluster-view .nbc-scroll { overflow-x: auto; }
+.nbcluster-view table.nbc-table { border-collapse: collapse; border: none; margin: 0; font-size: 12px; color: inherit;
+  table-layout: auto; width: auto; }
+.nbcluster-view table.nbc-table tr, .nbcluster-view table.nbc-table tbody tr:nth-child(n),
+.nbcluster-view table.nbc-table tbody tr:hover { background: transparent; }
+.nbcluster-view table.nbc-table th, .nbcluster-view table.nbc-table td { border: none; padding: 2px 18px 2px 0;
+  text-align: left; vertical-align: baseline; white-space: nowrap; max-width: none; line-height: 1.5; color: inherit; }
+.nbcluster-view table.nbc-table thead th { border-bottom: 1px solid rgba(127, 127, 127, 0.45); font-weight: 600; }
+.nbcluster-view table.nbc-table tbody td { border-bottom: 1px solid rgba(127, 127, 127, 0.18); }
+.nbcluster-view details { margin: 0 0 2px 0; }
+.nbcluster-view summary { cursor: pointer; overflow-wrap: anywhere; }
+.nbcluster-view pre.nbc-text { font-family: var(--jp-code-font-family, ui-monospace, Menlo, Consolas, monospace);
+  font-size: 12px; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow-y: auto;
+  margin: 4px 0 6px 0; padding: 6px 10px; border: none; border-left: 3px solid rgba(127, 127, 127, 0.35);
+  background: rgba(127, 127, 127, 0.09); color: inherit; }
+"""
+
+STYLE = f"<style>{CSS}</style>"

@@ -1,0 +1,292 @@
+"""What crosses between kernel and child: functions, arguments and values as bytes.  The only cloudpickle import.
+
+The kernel packs a function with everything it captured (functions of a notebook
+travel by value) and the source lines its tracebacks need; a child unpacks it
+once and keeps it.  Values come back the same way.  The node passes bytes on and
+opens none of them.
+
+Plain built-in values take the fast standard pickler; everything else cloudpickle,
+because only it can carry classes and functions that live in a notebook.
+"""
+
+from __future__ import annotations
+
+import io
+import linecache
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+
+from nbcluster.errors import CannotPickle, PayloadError, TooLarge
+
+ITEMS, STAR, PARTITION, CALL = "items", "star", "partition", "call"
+"""How a child calls the function: per item, per item as arguments, once with the part, once with (args, kwargs)."""
+
+_PLAIN = frozenset({int, float, bool, str, bytes, complex, type(None)})
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
+_REREAD_BELOW = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A function as a child gets it: itself, and the source texts of its cells by file name."""
+
+    function: Callable[..., Any]
+    sources: dict[str, str]
+
+
+class _Bounded(io.BytesIO):
+    """A buffer that refuses to grow beyond ``limit`` bytes, before the memory is used."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limit:
+            raise _OverLimit
+        return super().write(data)
+
+
+class _OverLimit(Exception):
+    """The pickle outgrew its limit."""
+
+
+def dump(value: Any, limit: int | None = None) -> bytes:
+    """Pickle ``value``.
+
+    Raises _OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
+    """
+    if is_plain(value):
+        return pickle.dumps(value, _PROTOCOL)
+    if limit is None:
+        return bytes(cloudpickle.dumps(value, protocol=_PROTOCOL))
+    buffer = _Bounded(limit)
+    cloudpickle.Pickler(buffer, protocol=_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``value`` is a built-in scalar, or a flat list, tuple or range of those."""
+    kind = type(value)
+    if kind in _PLAIN or kind is range:
+        return True
+    return kind in (list, tuple) and _PLAIN.issuperset(map(type, value))
+
+
+def load(body: bytes) -> Any:
+    """The object that ``dump`` wrote.  Only ever call it on bytes whose signature was checked."""
+    return pickle.loads(body)
+
+
+def pack_function(function: Callable[..., Any], max_capture: int) -> bytes:
+    """A function with what it captured and its cells' source.
+
+    Raises CannotPickle or TooLarge, naming the captured object that is the cause.
+    """
+    try:
+        return dump(Shipped(function, dict(_cell_sources(function))), max_capture)
+    except _OverLimit:
+        raise TooLarge(_largest_capture(function, max_capture)) from None
+    except Exception as error:
+        raise CannotPickle(_unpicklable_capture(function, error)) from error
+
+
+def pack_arguments(value: Any, what: str) -> bytes:
+    """The arguments of one partition.  ``what`` names them in the error: "items 10 to 19"."""
+    try:
+        return dump(value)
+    except Exception as error:
+        culprit = _first_unpicklable(value) if isinstance(value, (list, tuple)) else None
+        if culprit is not None:
+            place, item = culprit
+            raise CannotPickle(
+                f"item {place} of {what} ({_type_name(item)}) cannot be pickled: {_reason(error)}"
+            ) from error
+        raise CannotPickle(f"{what} ({_type_name(value)}) cannot be pickled: {_reason(error)}") from error
+
+
+def unpack(body: bytes, what: str) -> Any:
+    """The object behind checked bytes.  Raises PayloadError when it cannot be rebuilt here."""
+    try:
+        return load(body)
+    except Exception as error:
+        raise PayloadError(
+            f"{what} cannot be rebuilt here: {_reason(error)}; is the same package installed on both sides?"
+        ) from error
+
+
+def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[int, str]]:
+    """Pickle a partition's values; (bytes, {}) or, for values that cannot travel, (bytes, {place: why}).
+
+    Values that cannot be pickled, or not be read back, are replaced by None and named.
+    Bytes are None when the rest is above ``limit`` bytes.
+    """
+    kept = list(values)
+    try:
+        body = dump(kept, limit)
+        _reread(kept, body)
+    except _OverLimit:
+        return None, {}
+    except Exception:
+        bad = dict(_bad_values(kept))
+        for place in bad:
+            kept[place] = None
+        try:
+            return dump(kept, limit), bad
+        except _OverLimit:
+            return None, bad
+        except Exception as error:  # each travels alone but not together: name the first
+            return dump([None] * len(kept)), dict.fromkeys(range(len(kept)), _reason(error)) | bad
+    return body, {}
+
+
+def _reread(values: list[Any], body: bytes) -> None:
+    """Values that pickle but do not come back must be found here, not in the reader's kernel."""
+    if len(body) < _REREAD_BELOW and not is_plain(values):
+        load(body)
+
+
+def _bad_values(values: Sequence[Any]) -> Iterator[tuple[int, str]]:
+    for place, value in enumerate(values):
+        try:
+            _reread([value], dump([value]))
+        except Exception as error:
+            yield place, f"the result ({_type_name(value)}) cannot be pickled: {_reason(error)}"
+
+
+# --- naming the culprit ----------------------------------------------------
+
+
+def captured(function: Callable[..., Any]) -> dict[str, Any]:
+    """The notebook's names that a function refers to, and its closure, by name."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if inner is not None:
+            return captured(inner) | {f"argument {n}": a for n, a in enumerate(getattr(function, "args", ()))}
+        return dict(vars(function)) if hasattr(function, "__dict__") else {}
+    found = {name: function.__globals__[name] for name in _names(code) if name in function.__globals__}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # an empty cell: the name was never assigned
+            continue
+    for place, default in enumerate(function.__defaults__ or ()):
+        found.setdefault(f"default {place + 1}", default)
+    return found
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _largest_capture(function: Callable[..., Any], limit: int) -> str:
+    sizes = {name: _size(value, limit) for name, value in captured(function).items()}
+    cure = "pass it through a file or a database instead, or raise the limit with max_capture (--max-capture 2GB)"
+    if not sizes:
+        return f"the function is larger than max_capture ({format_size(limit)}); {cure}"
+    name = max(sizes, key=lambda one: sizes[one])
+    kind = _type_name(captured(function)[name])
+    return (
+        f"captured {name!r} ({kind}, {format_size(sizes[name])}) exceeds max_capture ({format_size(limit)}); {cure}"
+        if sizes[name] > limit
+        else f"what the function captured exceeds max_capture ({format_size(limit)}), "
+        f"the largest being {name!r} ({kind}, {format_size(sizes[name])}); {cure}"
+    )
+
+
+def _size(value: Any, limit: int) -> int:
+    told = getattr(value, "nbytes", None)
+    if isinstance(told, int):
+        return told
+    memory = getattr(value, "memory_usage", None)
+    if callable(memory):
+        try:
+            return int(sum(memory(deep=True))) if value.ndim > 1 else int(memory(deep=True))
+        except Exception:
+            return limit + 1
+    try:
+        return len(dump(value, 4 * limit))
+    except _OverLimit:
+        return 4 * limit
+    except Exception:
+        return sys.getsizeof(value)
+
+
+def _unpicklable_capture(function: Callable[..., Any], error: Exception) -> str:
+    for name, value in captured(function).items():
+        try:
+            dump(value)
+        except Exception as why:
+            return (
+                f"captured {name!r} ({_type_name(value)}) cannot be sent to a node: {_reason(why)}; "
+                "make it inside the function instead"
+            )
+    return f"{getattr(function, '__name__', 'the function')} cannot be sent to a node: {_reason(error)}"
+
+
+def _first_unpicklable(values: Iterable[Any]) -> tuple[int, Any] | None:
+    for place, value in enumerate(values):
+        try:
+            dump(value)
+        except Exception:
+            return place, value
+    return None
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def format_size(size: int) -> str:
+    """Bytes as people write them: 64 MB."""
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= step:
+            return f"{size / step:.3g} {unit}"
+    return f"{size} bytes"
+
+
+# --- source lines for remote tracebacks ---------------------------------------
+
+
+def _cell_sources(function: Any, seen: set[int] | None = None) -> Iterator[tuple[str, str]]:
+    """Source text of every notebook cell that the function, or a function it captured, came from."""
+    seen = set() if seen is None else seen
+    code = getattr(function, "__code__", None)
+    if code is None or id(function) in seen:
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if code is None and inner is not None:
+            yield from _cell_sources(inner, seen)
+        return
+    seen.add(id(function))
+    name = code.co_filename
+    # Installed modules are found on the node's own disk; only cells have nothing but this text.
+    if getattr(function, "__module__", None) in (None, "__main__") or name.startswith("<"):
+        lines = linecache.getlines(name)
+        if lines:
+            yield name, "".join(lines)
+    for value in captured(function).values():
+        if isinstance(value, types.FunctionType):
+            yield from _cell_sources(value, seen)
+
+
+def install_sources(sources: dict[str, str]) -> None:
+    """Make tracebacks of shipped functions show their lines."""
+    for name, text in sources.items():
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)

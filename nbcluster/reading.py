@@ -1,0 +1,131 @@
+"""From stored results to values: check the signature, then open, in input order and in batches."""
+
+from __future__ import annotations
+
+import array
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbcluster import payload
+from nbcluster.records import ItemError, JobRow, StoredResult
+from nbcluster.signing import Signer, result_body
+from nbcluster.store import Store
+
+BATCH = 256
+"""Partitions that are read at once: the kernel never holds more unread results than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input with what became of it.  ``seconds`` is the time on the node, NaN when it did not run."""
+
+    index: int
+    input: Any
+    value: Any
+    error: ItemError | None
+    partition: int
+    node: str | None
+    attempt: int
+    seconds: float
+
+
+class ResultReader:
+    """The results of one job."""
+
+    def __init__(self, store: Store, job: JobRow) -> None:
+        self._store = store
+        self._job = job
+
+    def items(self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool) -> Iterator[Item]:
+        """The items of final partitions ``indexes``, whose first items are at ``first_items``."""
+        first = dict(zip(indexes, first_items, strict=True))
+        for start in range(0, len(indexes), BATCH):
+            stored = self._store.outcomes.read(
+                self._job.step_execution_id, indexes[start : start + BATCH], arguments=inputs
+            )
+            for one in stored:
+                yield from self._items_of(one, first[one.index], inputs)
+
+    def _items_of(self, stored: StoredResult, first: int, inputs: bool) -> Iterator[Item]:
+        given = self._inputs(stored) if inputs else [None] * stored.items
+        values, seconds, errors = self._values(stored)
+        for place in range(stored.items):
+            yield Item(
+                index=first + place,
+                input=given[place] if place < len(given) else None,
+                value=values[place],
+                error=errors.get(place),
+                partition=stored.index,
+                node=stored.node,
+                attempt=stored.attempt,
+                seconds=seconds[place],
+            )
+
+    def errors(self, indexes: Sequence[int], first_items: Sequence[int]) -> Iterator[Item]:
+        """The failed items of these partitions, as texts: nothing is unpickled."""
+        first = dict(zip(indexes, first_items, strict=True))
+        for start in range(0, len(indexes), BATCH):
+            batch = indexes[start : start + BATCH]
+            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=False):
+                for place, error in self._errors(one).items():
+                    yield Item(
+                        first[one.index] + place, None, None, error, one.index, one.node, one.attempt, float("nan")
+                    )
+
+    def _errors(self, stored: StoredResult) -> dict[int, ItemError]:
+        if stored.result is None:
+            return _whole_partition(stored)
+        return {error.item: error for error in item_errors(stored.result.errors)}
+
+    def _values(self, stored: StoredResult) -> tuple[list[Any], list[float], dict[int, ItemError]]:
+        count = stored.items
+        if stored.result is None:
+            return [None] * count, [float("nan")] * count, _whole_partition(stored)
+        check_result(self._store.signer, self._job, stored)
+        values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+        seconds = array.array("d", stored.result.seconds).tolist()
+        return values, seconds, self._errors(stored)
+
+    def _inputs(self, stored: StoredResult) -> Sequence[Any]:
+        assert stored.arguments is not None
+        body = stored.arguments.body
+        self._store.signer.check(
+            stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
+        )
+        given = payload.unpack(body, f"the arguments of partition {stored.index}")
+        if self._job.mode == payload.PARTITION:
+            return [given]
+        if self._job.mode == payload.CALL:
+            positional, named = given
+            return [positional[0] if len(positional) == 1 and not named else (*positional, *named.values())]
+        if hasattr(given, "iloc"):
+            return list(given.index)
+        return list(given)
+
+
+def _whole_partition(stored: StoredResult) -> dict[int, ItemError]:
+    """A partition without a result failed for one reason, which is that of each of its items."""
+    code, message = stored.exit_code or "FAILED", stored.exit_message or ""
+    return {place: ItemError(place, code, message, "") for place in range(stored.items)}
+
+
+def check_result(signer: Signer, job: JobRow, stored: StoredResult) -> None:
+    """Raise SignatureError unless the result was made by this very attempt."""
+    assert stored.result is not None
+    result = stored.result
+    signer.check(
+        result.mac,
+        "result",
+        job.uid, job.step_name, stored.index, stored.attempt, stored.token,
+        body=result_body(result.values, result.errors, result.seconds),
+    )  # fmt: skip
+
+
+def item_errors(text: str) -> list[ItemError]:
+    """The errors of a partition, from their stored text."""
+    return [
+        ItemError(int(error["item"]), str(error["type"]), str(error["message"]), str(error["traceback"]))
+        for error in json.loads(text)
+    ]

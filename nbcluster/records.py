@@ -1,0 +1,354 @@
+"""Frozen rows: what travels between the rooms.  Plain values, no behaviour that reads or writes.
+
+Times are aware datetimes in UTC, taken from the database's clock.  Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nbcluster.lifecycle import JOB_FINAL, ExitCode, JobStatus, NodeStatus, PartitionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A registered process: a worker (slots > 0) or a kernel (0 slots)."""
+
+    node_id: str
+    status: NodeStatus
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    python: str
+    version: str
+    started: datetime
+    heartbeat_age: float
+
+    @property
+    def name(self) -> str:
+        """The stable prefix that people see and pin to."""
+        return self.node_id.rsplit("-", 1)[0]
+
+    @property
+    def load(self) -> float:
+        """Busy slots as a share of all, 0.0 to 1.0 and above when overbooked."""
+        return self.busy / self.slots if self.slots else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewNode:
+    """What a process says of itself when it registers."""
+
+    node_id: str
+    host: str
+    pid: int
+    slots: int
+    python: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Bytes with the code that proves who wrote them."""
+
+    body: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewPartition:
+    """One piece of a split, before it is stored: its key, its arguments and its wished owner."""
+
+    index: int
+    key: str
+    items: int
+    arguments: Signed
+    assigned_node: str | None = None
+    transferable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """The step of a job to be stored: the function and how its partitions are given out."""
+
+    name: str
+    mode: str
+    strategy: str
+    function: Signed
+    function_id: str
+    source: str
+    python: str
+    max_attempts: int
+    max_result: int
+    max_log: int
+    fixed_nodes: tuple[str, ...] | None = None
+    fixed_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job as it is submitted: everything that appears together or not at all."""
+
+    name: str
+    uid: str
+    user: str
+    host: str
+    master_node_id: str
+    step: NewStep
+    partitions: tuple[NewPartition, ...]
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepToRun:
+    """What a node knows of a started step when it claims from it."""
+
+    step_execution_id: int
+    job_execution_id: int
+    job_name: str
+    uid: str
+    name: str
+    mode: str
+    strategy: str
+    function_id: str
+    function_mac: bytes
+    python: str
+    max_attempts: int
+    max_result: int
+    max_log: int
+    fixed_nodes: tuple[str, ...] | None
+    fixed_count: int | None
+    stop_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A partition that belongs to this node for one attempt."""
+
+    partition_id: int
+    step: StepToRun
+    index: int
+    key: str
+    attempt: int
+    token: int
+    node_id: str
+    transferable: bool
+    items: int
+    crashes: int
+    arguments: Signed | None
+    arguments_payload: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt produced: pickled values, item errors as JSON text, item seconds as float64 bytes."""
+
+    values: bytes
+    errors: str
+    seconds: bytes
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of one attempt, as it is to be recorded.
+
+    ``status`` COMPLETED or FAILED is final; PENDING hands the partition back.
+    ``crashed`` counts against ``max_attempts``.
+    """
+
+    claim: Claim
+    status: PartitionStatus
+    exit_code: ExitCode | None = None
+    exit_message: str = ""
+    seconds: float = 0.0
+    failed_items: int = 0
+    peak_memory: int = 0
+    crashed: bool = False
+    result: Result | None = None
+    log: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job execution as the listings show it."""
+
+    job_execution_id: int
+    name: str
+    user: str
+    host: str
+    status: JobStatus
+    stop_requested: bool
+    strategy: str
+    mode: str
+    transferable: bool
+    python: str
+    uid: str
+    step_execution_id: int
+    step_name: str
+    master_node_id: str
+    term: int
+    source: str
+    created: datetime
+    ended: datetime | None
+    elapsed: float
+    items: int
+    items_done: int
+    items_failed: int
+    partitions: int
+    partitions_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRow:
+    """A partition as the listings show it."""
+
+    partition_id: int
+    index: int
+    key: str
+    status: PartitionStatus
+    node: str | None
+    attempt: int
+    items: int
+    failed_items: int
+    transferable: bool
+    exit_code: str | None
+    exit_message: str | None
+    seconds: float | None
+    claimed: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A final partition with what is needed to check and read its result."""
+
+    index: int
+    status: PartitionStatus
+    node: str | None
+    attempt: int
+    token: int
+    items: int
+    exit_code: str | None
+    exit_message: str | None
+    seconds: float | None
+    result: Result | None
+    arguments: Signed | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """One item that failed, as text: nothing of it is unpickled to look at it."""
+
+    item: int
+    error_type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, in counts that one statement gives."""
+
+    status: JobStatus
+    stop_requested: bool
+    pending: int
+    claimed: int
+    completed: int
+    failed: int
+    cancelled: int
+    items: int
+    items_done: int
+    items_failed: int
+
+    @property
+    def open(self) -> int:
+        """Partitions that are not final."""
+        return self.pending + self.claimed
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as the live view of a job shows it."""
+
+    node_id: str
+    name: str
+    status: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    load: float
+    heartbeat_age: float
+    python: str
+    version: str
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Errors of one type and message, counted."""
+
+    error_type: str
+    message: str
+    count: int
+    first_partition: int
+    first_item: int
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """Everything the view of a job shows, at one moment of the database's clock."""
+
+    job_id: int
+    name: str
+    user: str
+    status: str
+    stop_requested: bool
+    created: datetime
+    ended: datetime | None
+    elapsed: float
+    strategy: str
+    transferable: bool
+    python: str
+    partitions: dict[str, int]
+    items: int
+    items_done: int
+    items_failed: int
+    grid: str
+    grid_cell: int
+    nodes: tuple[NodeView, ...]
+    errors: tuple[ErrorGroup, ...]
+    obstacles: tuple[str, ...]
+    log_tail: str
+
+    @property
+    def total_partitions(self) -> int:
+        """All partitions, whatever their state."""
+        return sum(self.partitions.values())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job's state is final."""
+        return self.status in JOB_FINAL
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that the rest takes at the mean rate so far; None before the first item is done."""
+        if self.finished or not self.items_done or not self.elapsed:
+            return None
+        return (self.items - self.items_done) * self.elapsed / self.items_done
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The one-line status of a cluster."""
+
+    url: str
+    nodes: int
+    slots: int
+    running_jobs: int
+    waiting_partitions: int

@@ -1,0 +1,120 @@
+"""One moment of a job, as the live view shows it: plain rows in, plain values out, nothing unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbcluster.lifecycle import NodeStatus
+from nbcluster.reading import item_errors
+from nbcluster.records import ErrorGroup, JobRow, JobSnapshot, Node, NodeView, Progress
+from nbcluster.store import Store
+
+_GROUPS = 5
+_TAIL = 2000
+
+
+def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot:
+    """Read what the view needs: a handful of small statements, whatever the job's size."""
+    step = job.step_execution_id
+    progress = store.views.progress(job.job_execution_id, step)
+    nodes = store.nodes.all()
+    grid, cell = store.views.grid(step, job.partitions)
+    fresh = store.views.job(job.job_execution_id) or job
+    return JobSnapshot(
+        job_id=job.job_execution_id,
+        name=job.name,
+        user=job.user,
+        status=progress.status.value,
+        stop_requested=progress.stop_requested,
+        created=fresh.created,
+        ended=fresh.ended,
+        elapsed=fresh.elapsed,
+        strategy=job.strategy,
+        transferable=job.transferable,
+        python=job.python,
+        partitions={
+            "PENDING": progress.pending,
+            "CLAIMED": progress.claimed,
+            "COMPLETED": progress.completed,
+            "FAILED": progress.failed,
+        },
+        items=progress.items,
+        items_done=progress.items_done,
+        items_failed=progress.items_failed,
+        grid=grid,
+        grid_cell=cell,
+        nodes=node_views(nodes, store.views.done_by_node(step)),
+        errors=_error_groups(store, step) if progress.failed else (),
+        obstacles=obstacles(progress, nodes, job.python, store.url, silent_after),
+        log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
+    )
+
+
+def node_views(nodes: Sequence[Node], done: dict[str, int]) -> tuple[NodeView, ...]:
+    """Live workers, and those that worked on the job and are gone."""
+    views = [
+        NodeView(
+            node_id=node.node_id,
+            name=node.name,
+            status=node.status.value,
+            host=node.host,
+            pid=node.pid,
+            slots=node.slots,
+            busy=node.busy,
+            load=node.load,
+            heartbeat_age=node.heartbeat_age,
+            python=node.python,
+            version=node.version,
+            done=done.get(node.node_id, 0),
+        )
+        for node in nodes
+        if node.slots
+    ]
+    known = {view.node_id for view in views}
+    views += [
+        NodeView(gone, gone.rsplit("-", 1)[0], "GONE", "", 0, 0, 0, 0.0, float("nan"), "", "", count)
+        for gone, count in sorted(done.items())
+        if gone not in known
+    ]
+    return tuple(views)
+
+
+def _error_groups(store: Store, step: int) -> tuple[ErrorGroup, ...]:
+    groups = []
+    for group in store.views.failed_groups(step, _GROUPS):
+        errors = item_errors(group.errors)
+        first = errors[0] if errors else None
+        kind, _, message = group.message.partition(": ") if first else (group.exit_code, "", group.message)
+        groups.append(
+            ErrorGroup(
+                error_type=first.error_type if first else kind,
+                message=message,
+                count=group.number,
+                first_partition=group.first_partition,
+                first_item=first.item if first else 0,
+                traceback=first.traceback if first else "",
+            )
+        )
+    return tuple(groups)
+
+
+def obstacles(progress: Progress, nodes: Sequence[Node], python: str, url: str, silent_after: float) -> tuple[str, ...]:
+    """Why nothing moves, in sentences; empty when all is well."""
+    if not progress.open or progress.status.value != "STARTED":
+        return ()
+    workers = [node for node in nodes if node.slots]
+    alive = [node for node in workers if node.status is NodeStatus.ACTIVE and node.heartbeat_age <= silent_after]
+    if not alive:
+        start = f"No node is alive. Start one here: %nbcluster up 2, or on any machine: nbcluster-node --url '{url}'"
+        if workers:
+            youngest = min(node.heartbeat_age for node in workers)
+            start += f" ({progress.open} partitions wait; the last heartbeat was {youngest:.0f} s ago)"
+        return (start,)
+    unfit = [node for node in alive if node.python != python]
+    sentences = [
+        f"Node {node.node_id} runs Python {node.python}, this job needs {python}: it stays idle for it"
+        for node in unfit
+    ]
+    if len(unfit) == len(alive):
+        sentences.append(f"No node can run this job: start one with Python {python}")
+    return tuple(sentences)

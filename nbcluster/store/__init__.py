@@ -1,0 +1,120 @@
+"""The meeting place: the only package that talks to a database.
+
+``open_store(url)`` gives a Store, the facade of the parts.  Each part answers one
+question; statements are written once, and a dialect answers what differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from nbcluster.signing import Signer, embedded_key, shared_key
+from nbcluster.store import schema
+from nbcluster.store.coordination import Coordination
+from nbcluster.store.engine import Database
+from nbcluster.store.jobs import JobRepository
+from nbcluster.store.nodes import NodeRegistry
+from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.partitions import Claims, Finishes, Releases
+from nbcluster.store.views import Views
+from nbcluster.store.wakeup import Wakeup, wakeup_for
+
+__all__ = ["Store", "open_store"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The parts of one open database."""
+
+    database: Database
+    cluster_id: str
+    signer: Signer
+    nodes: NodeRegistry
+    jobs: JobRepository
+    coordination: Coordination
+    claims: Claims
+    finishes: Finishes
+    releases: Releases
+    outcomes: Outcomes
+    views: Views
+    wakeup: Wakeup
+
+    @property
+    def url(self) -> str:
+        """The URL as it may be shown."""
+        return self.database.url
+
+    # What touches several parts commits in one transaction, or a crash between two would hide work for ever.
+
+    def suspect(self, node_id: str, threshold: float) -> tuple[int, int] | None:
+        """Mark a silent node UNREACHABLE and move its work: (moved, failed); None when it beat meanwhile."""
+
+        def work(connection: Connection) -> tuple[int, int] | None:
+            if not self.nodes.mark_unreachable(connection, node_id, threshold):
+                return None
+            self.jobs.drop_fixed_node(connection, node_id)
+            return self.releases.release_lost(connection, node_id)
+
+        return self.database.write(work)
+
+    def remove_silent(self, node_id: str, threshold: float) -> bool:
+        """Remove an UNREACHABLE node that stays silent, with whatever it still held."""
+
+        def work(connection: Connection) -> bool:
+            if not self.nodes.remove_silent(connection, node_id, threshold):
+                return False
+            self.releases.release_lost(connection, node_id)
+            return True
+
+        return self.database.write(work)
+
+    def deregister(self, node_id: str) -> None:
+        """An orderly end: what the node still holds or was assigned is free, and its row goes, at once."""
+
+        def work(connection: Connection) -> None:
+            self.jobs.drop_fixed_node(connection, node_id)
+            self.releases.release_lost(connection, node_id)
+            self.nodes.remove(connection, node_id)
+
+        self.database.write(work)
+
+    def close(self) -> None:
+        """Close every connection and stop listening."""
+        self.wakeup.close()
+        self.database.close()
+
+
+def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", pool_size: int = 2) -> Store:
+    """Connect, check the schema (and make it where ``initialize`` allows), find the key.
+
+    Raises DatabaseUnreachable, LoginRefused, SchemaMissing, SchemaTooNew or ConfigError,
+    each with one sentence that says what to do.
+    """
+    database = Database(url, pool_size)
+    embedded = database.dialect.file
+    try:
+        if initialize == "always" or (initialize == "embedded" and embedded is not None):
+            schema.create(database)
+        cluster_id = schema.check(database)
+        key = embedded_key(embedded) if embedded is not None else shared_key(cluster_id, key_file)
+    except BaseException:
+        database.close()
+        raise
+    wakeup = wakeup_for(database)
+    database.after_commit = wakeup.announce
+    return Store(
+        database=database,
+        cluster_id=cluster_id,
+        signer=Signer(cluster_id, key),
+        nodes=NodeRegistry(database),
+        jobs=JobRepository(database),
+        coordination=Coordination(database),
+        claims=Claims(database),
+        finishes=Finishes(database),
+        releases=Releases(database),
+        outcomes=Outcomes(database),
+        views=Views(database),
+        wakeup=wakeup,
+    )

@@ -1,0 +1,110 @@
+"""The questions, with the answers that most databases share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, Table, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from nbcluster.errors import DatabaseError
+
+
+class Batch(NamedTuple):
+    """Rows of values that a statement joins: the source, and its bound parameters by name."""
+
+    source: FromClause
+    parameters: dict[str, Any]
+
+
+class Dialect(ABC):
+    """One database's answers.  Knows no status word and no rule of nbcluster."""
+
+    name: str
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+
+    @abstractmethod
+    def make_engine(self, pool_size: int) -> Engine:
+        """An engine whose connections are ready for use, with room for ``pool_size`` of them."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an embedded database; None for a server."""
+        return None
+
+    # --- time ---------------------------------------------------------------
+
+    @abstractmethod
+    def now(self) -> ColumnElement[Any]:
+        """The database's clock, now (not at the start of the transaction)."""
+
+    @abstractmethod
+    def age(self, moment: ColumnElement[Any]) -> ColumnElement[float]:
+        """Seconds from ``moment`` until now, by the database's clock."""
+
+    @abstractmethod
+    def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
+        """Seconds from ``start`` to ``end``."""
+
+    # --- transactions -------------------------------------------------------
+
+    def begin_write(self, connection: Connection) -> None:  # noqa: B027 -- most databases need nothing here
+        """Start a transaction that will write, before its first statement."""
+
+    @abstractmethod
+    def is_transient(self, error: DBAPIError) -> bool:
+        """Whether the same transaction may well succeed when simply run again."""
+
+    @abstractmethod
+    def translate(self, error: DBAPIError) -> DatabaseError:
+        """The error of ours that says what the user can do about it; never with a password."""
+
+    # --- statements ---------------------------------------------------------
+
+    def lock_and_skip(self, statement: Select[Any]) -> Select[Any]:
+        """Lock the rows that a claim picks and pass over those that others lock.
+
+        An optimisation: the guarded update is the guarantee.
+        """
+        return statement.with_for_update(skip_locked=True)
+
+    @abstractmethod
+    def chosen(self, column: ColumnElement[Any], picked: Select[Any]) -> ColumnElement[bool]:
+        """``column`` is among the rows that the sub-select picks, in the shape that is planned well."""
+
+    @abstractmethod
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """``column`` is one of the whole numbers bound to ``name`` by ``listed``."""
+
+    @abstractmethod
+    def listed(self, values: Sequence[int]) -> Any:
+        """The bound value for ``among``."""
+
+    @abstractmethod
+    def batch(self, columns: dict[str, TypeEngine[Any]]) -> FromClause:
+        """A source of rows with these columns, bound by ``batch_values``; reusable, so that it compiles once."""
+
+    @abstractmethod
+    def batch_values(self, columns: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The bound parameters that fill a ``batch``."""
+
+    def insert_many(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert many rows of equal columns the fastest safe way."""
+        if rows:
+            connection.execute(insert(table), list(rows))
+
+    def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
+        """Ids for rows that are about to be inserted; None where the table fills them by itself."""
+        return None
+
+    # --- waking others ------------------------------------------------------
+
+    def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
+        """Tell listeners of ``topics`` when the transaction commits; False when the database cannot."""
+        return False

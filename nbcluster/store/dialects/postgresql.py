@@ -1,0 +1,146 @@
+"""PostgreSQL 13 and newer, through psycopg 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    FromClause,
+    Select,
+    Table,
+    any_,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    extract,
+    func,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from nbcluster.errors import (
+    ConfigError,
+    DatabaseError,
+    DatabaseUnreachable,
+    LoginRefused,
+    SchemaMissing,
+)
+from nbcluster.store.dialects.base import Dialect
+from nbcluster.store.tables import Moment
+
+# Serialization failure, deadlock, lock not available, and a server that is starting or stopping.
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"}
+_READ_ONLY = "25006"  # a replica after a fail-over: reconnecting finds the new primary
+_COPY_FROM = 20  # rows from which COPY's three extra messages pay
+
+
+class PostgreSQL(Dialect):
+    name = "postgresql"
+
+    def __init__(self, url: URL) -> None:
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_driver_name() != "psycopg":
+            raise ConfigError(
+                f"the driver {url.drivername!r} is not supported; write postgresql+psycopg://user@host/database"
+            )
+        if "password" in url.query:
+            raise ConfigError(
+                "write the password as user:password@host, or better in ~/.pgpass; ?password= would be shown in logs"
+            )
+        super().__init__(url)
+
+    def make_engine(self, pool_size: int) -> Engine:
+        return create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            pool_recycle=1800,
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "connect_timeout": 5,
+                "application_name": "nbcluster",
+                "keepalives_idle": 10,
+                "keepalives_interval": 3,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
+            },
+        )
+
+    def now(self) -> ColumnElement[Any]:
+        return func.clock_timestamp(type_=Moment)
+
+    def age(self, moment: ColumnElement[Any]) -> ColumnElement[float]:
+        return self.between(moment, self.now())
+
+    def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
+        return cast(extract("epoch", end - start), Float)
+
+    def is_transient(self, error: DBAPIError) -> bool:
+        state = getattr(error.orig, "sqlstate", None)
+        return state in _TRANSIENT or state == _READ_ONLY or error.connection_invalidated
+
+    def translate(self, error: DBAPIError) -> DatabaseError:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        said = " ".join(str(error.orig).split())
+        where = self.url.render_as_string(hide_password=True)
+        if state in ("28P01", "28000") or "password authentication failed" in said or "no password supplied" in said:
+            return LoginRefused(f"{where} refused the user or the password; check the URL, or the entry in ~/.pgpass")
+        if state == "3D000" or ("does not exist" in said and "database" in said and not state.startswith("42")):
+            return DatabaseUnreachable(f"{where}: there is no such database; create it, then run 'nbcluster init'")
+        if state == "42P01":
+            return SchemaMissing(f"{where} has no nbcluster tables; run: nbcluster init --url '{where}'")
+        if not state or state.startswith("08") or error.connection_invalidated or state in _TRANSIENT:
+            return DatabaseUnreachable(f"{where} cannot be reached ({said[:300]}); is the server running?")
+        return DatabaseError(f"{where} refused a statement ({state}): {said[:500]}")
+
+    def chosen(self, column: ColumnElement[Any], picked: Select[Any]) -> ColumnElement[bool]:
+        # A plain IN was planned as a join over the whole table once statistics lagged behind.
+        return column == any_(func.array(picked.scalar_subquery()))
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return column == any_(bindparam(name, type_=ARRAY(BigInteger)))
+
+    def listed(self, values: Sequence[int]) -> Any:
+        return list(values)
+
+    def batch(self, columns: dict[str, TypeEngine[Any]]) -> FromClause:
+        arrays = [bindparam(f"batch_{name}", type_=ARRAY(kind)) for name, kind in columns.items()]
+        source = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in columns.items()))
+        return source.render_derived(name="batch")
+
+    def batch_values(self, columns: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        by_column = zip(*rows, strict=True) if rows else ((),) * len(columns)
+        return {f"batch_{name}": list(values) for name, values in zip(columns, by_column, strict=True)}
+
+    def insert_many(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        if len(rows) < _COPY_FROM:
+            super().insert_many(connection, table, rows)
+            return
+        names = list(rows[0])
+        listed = ", ".join(names)
+        moments = [name for name in names if isinstance(table.c[name].type, Moment)]
+        assert not moments or all(rows[0][name] is not None for name in moments)
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor().copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in names])
+
+    def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
+        names = list(topics)
+        if names:
+            connection.execute(
+                text("SELECT pg_notify(topic, '') FROM unnest(CAST(:topics AS text[])) AS topic"), {"topics": names}
+            )
+        return True

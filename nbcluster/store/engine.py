@@ -1,0 +1,89 @@
+"""From a URL to transactions: connections, retries, and the one door where database errors become ours."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from nbcluster.errors import ConfigError, DatabaseUnreachable
+from nbcluster.store.dialects import dialect_for
+from nbcluster.store.dialects.base import Dialect
+
+T = TypeVar("T")
+
+_TRIES = 12
+_FIRST_PAUSE = 0.005
+
+
+class Database:
+    """Transactions on one database.  Safe to use from several threads."""
+
+    def __init__(self, url: str, pool_size: int = 2) -> None:
+        self.dialect: Dialect = dialect_for(_parse(url))
+        self.engine = self.dialect.make_engine(pool_size)
+        self.after_commit: Callable[[Iterable[str]], None] = lambda _topics: None
+
+    @property
+    def url(self) -> str:
+        """The URL as it may be shown: without its password."""
+        return self.dialect.url.render_as_string(hide_password=True)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a write transaction; again, from its start, after a passing refusal.
+
+        ``work`` must bear being run again: deadlocks, serialization failures, a locked
+        file and lost connections are retried here and never shown.
+        """
+        return self._run(work, writes=True)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads."""
+        return self._run(work, writes=False)
+
+    def announce(self, connection: Connection, topics: Iterable[str]) -> None:
+        """Wake the listeners of ``topics`` once this transaction has committed."""
+        if not self.dialect.announce(connection, topics):
+            connection.info.setdefault("topics", set()).update(topics)
+
+    def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        for tried in range(1, _TRIES + 1):
+            try:
+                with self.engine.connect() as connection:
+                    connection.info.pop("topics", None)
+                    if writes:
+                        self.dialect.begin_write(connection)
+                    result = work(connection)
+                    connection.commit()
+                    topics = connection.info.pop("topics", None)
+                if topics:
+                    self.after_commit(topics)
+                return result
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    self.engine.dispose()
+                if tried == _TRIES or not self.dialect.is_transient(error):
+                    raise self.dialect.translate(error) from error
+            except PoolTimeout as error:
+                raise DatabaseUnreachable(f"{self.url}: no free connection within 30 s") from error
+            time.sleep(_FIRST_PAUSE * 2 ** min(tried, 6) * random.uniform(0.5, 1.5))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            f"{url.rsplit('@', maxsplit=1)[-1]!r} is no database URL; "
+            "write sqlite:///path/to/cluster.db or postgresql+psycopg://user@host/database"
+        ) from error

@@ -1,0 +1,75 @@
+"""Reading what partitions gave: stored results and arguments, still closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from nbcluster.lifecycle import FINAL, PartitionStatus
+from nbcluster.records import Result, Signed, StoredResult
+from nbcluster.store import payloads
+from nbcluster.store.engine import Database
+from nbcluster.store.tables import partitions, results
+
+
+class Outcomes:
+    """``batch_results``, with the partitions they belong to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+
+    def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool) -> list[StoredResult]:
+        """The final partitions among ``indexes``, in order, with arguments if they are asked for."""
+        source = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
+        columns = [
+            partitions.c.partition_index, partitions.c.status, partitions.c.assigned_node, partitions.c.attempt,
+            partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code, partitions.c.exit_message,
+            partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body, results.c.payload_id,
+            results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
+        ]  # fmt: skip
+        if arguments:
+            columns += [partitions.c.arguments, partitions.c.arguments_mac, partitions.c.arguments_payload]
+        statement = (
+            select(*columns)
+            .outerjoin(results, results.c.step_execution_id == source)
+            .where(
+                partitions.c.master_step_execution_id == step_id,
+                self._dialect.among(partitions.c.partition_index, "indexes"),
+                partitions.c.status.in_(FINAL),
+            )
+            .order_by(partitions.c.partition_index)
+        )
+
+        def work(connection: Connection) -> list[StoredResult]:
+            rows = connection.execute(statement, {"indexes": self._dialect.listed(indexes)}).all()
+            return [_stored(connection, row, arguments) for row in rows]
+
+        return self._database.read(work)
+
+
+def _stored(connection: Connection, row: Any, arguments: bool) -> StoredResult:
+    result = None
+    if row.errors is not None:
+        values = bytes(row.body) if row.body is not None else payloads.get(connection, row.payload_id) or b""
+        result = Result(values, row.errors, bytes(row.item_seconds), bytes(row.mac))
+    sent = None
+    if arguments:
+        large = row.arguments is None
+        body = payloads.get(connection, row.arguments_payload) or b"" if large else bytes(row.arguments)
+        sent = Signed(body, bytes(row.arguments_mac))
+    return StoredResult(
+        index=row.partition_index,
+        status=PartitionStatus(row.status),
+        node=row.assigned_node,
+        attempt=row.attempt,
+        token=row.claim_token,
+        items=row.item_count,
+        exit_code=row.exit_code,
+        exit_message=row.exit_message,
+        seconds=row.seconds,
+        result=result,
+        arguments=sent,
+    )

@@ -1,0 +1,160 @@
+"""PENDING -> CLAIMED, and what the owner asks about its claims."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Select, bindparam, literal, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from nbcluster.lifecycle import PartitionStatus, sources
+from nbcluster.records import Claim, Signed, StepToRun
+from nbcluster.store import payloads
+from nbcluster.store.engine import Database
+from nbcluster.store.tables import partitions
+
+# Written out in the statement, so that the planner sees that the partial indexes fit.
+PENDING = literal(PartitionStatus.PENDING.value, literal_execute=True)
+CLAIMED = literal(PartitionStatus.CLAIMED.value, literal_execute=True)
+
+
+class Claims:
+    """Taking partitions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+        own = partitions.c.assigned_node == bindparam("me")
+        free = partitions.c.assigned_node.is_(None)
+        others = partitions.c.assigned_node != bindparam("me")
+        in_order = partitions.c.partition_index
+        self._claim_own = self._claim_statement(own, in_order)
+        self._claim_free = self._claim_statement(free, in_order)
+        # From the far end, away from where the owner claims.
+        self._claim_others = self._claim_statement(
+            others, partitions.c.assigned_node.desc(), partitions.c.partition_index.desc()
+        )
+
+    def _claim_statement(self, whose: Any, *order: Any) -> ReturningUpdate[Any]:
+        candidates: Select[Any] = (
+            select(partitions.c.step_execution_id)
+            .where(
+                partitions.c.master_step_execution_id == bindparam("step"),
+                partitions.c.status == PENDING,
+                whose,
+            )
+            .order_by(*order)
+            .limit(bindparam("limit", type_=Integer))
+        )
+        now = self._dialect.now()
+        return (
+            update(partitions)
+            .where(
+                self._dialect.chosen(partitions.c.step_execution_id, self._dialect.lock_and_skip(candidates)),
+                partitions.c.status.in_(sources(PartitionStatus.CLAIMED)),
+            )
+            .values(
+                status=PartitionStatus.CLAIMED,
+                assigned_node=bindparam("me"),
+                attempt=partitions.c.attempt + 1,
+                claim_token=bindparam("token"),
+                claimed_time=now,
+                start_time=None,
+                last_updated=now,
+            )
+            .returning(
+                partitions.c.step_execution_id,
+                partitions.c.partition_index,
+                partitions.c.partition_key,
+                partitions.c.attempt,
+                partitions.c.is_transferable,
+                partitions.c.item_count,
+                partitions.c.crashes,
+                partitions.c.arguments,
+                partitions.c.arguments_mac,
+                partitions.c.arguments_payload,
+            )
+        )
+
+    def claim(self, step: StepToRun, node_id: str, limit: int, *, free: bool, steal: bool) -> list[Claim]:
+        """Up to ``limit`` PENDING partitions of ``step``: first one's own, then unassigned, then others'.
+
+        ``steal`` admits PENDING work that is assigned to other nodes.
+        """
+        token = secrets.randbits(63)
+        bound = {"step": step.step_execution_id, "me": node_id, "token": token}
+        statements = [self._claim_own, *([self._claim_free] if free else []), *([self._claim_others] if steal else [])]
+
+        def work(connection: Connection) -> list[Any]:
+            rows: list[Any] = []
+            for statement in statements:
+                if len(rows) < limit:
+                    rows += connection.execute(statement, bound | {"limit": limit - len(rows)}).all()
+            return rows
+
+        claims = [_claim(row, step, node_id, token) for row in self._database.write(work)]
+        return sorted(claims, key=lambda claim: claim.index)
+
+    def arguments(self, payload: str) -> bytes | None:
+        """Arguments that are too large for their row."""
+        return self._database.read(lambda connection: payloads.get(connection, payload))
+
+    def start(self, claims: Sequence[Claim]) -> set[int]:
+        """Commit that partitions which may run only once are about to begin; gives those still owned."""
+
+        def work(connection: Connection) -> set[int]:
+            now = self._dialect.now()
+            return {
+                claim.partition_id
+                for claim in claims
+                if connection.execute(
+                    update(partitions)
+                    .where(*_owned(claim), partitions.c.status == CLAIMED)
+                    .values(start_time=now, last_updated=now)
+                ).rowcount
+            }
+
+        return self._database.write(work)
+
+    def still_owned(self, claims: Sequence[Claim]) -> set[int]:
+        """Which of these claims the database still considers current."""
+        by_id = {claim.partition_id: claim for claim in claims}
+        statement = select(
+            partitions.c.step_execution_id, partitions.c.attempt, partitions.c.claim_token, partitions.c.assigned_node
+        ).where(self._dialect.among(partitions.c.step_execution_id, "ids"), partitions.c.status == CLAIMED)
+        bound = {"ids": self._dialect.listed(list(by_id))}
+        rows = self._database.read(lambda connection: connection.execute(statement, bound).all())
+        return {
+            row[0]
+            for row in rows
+            if (row[1], row[2], row[3]) == (by_id[row[0]].attempt, by_id[row[0]].token, by_id[row[0]].node_id)
+        }
+
+
+def _owned(claim: Claim) -> tuple[Any, ...]:
+    return (
+        partitions.c.step_execution_id == claim.partition_id,
+        partitions.c.attempt == claim.attempt,
+        partitions.c.claim_token == claim.token,
+        partitions.c.assigned_node == claim.node_id,
+    )
+
+
+def _claim(row: Any, step: StepToRun, node_id: str, token: int) -> Claim:
+    mac = bytes(row.arguments_mac)
+    return Claim(
+        partition_id=row.step_execution_id,
+        step=step,
+        index=row.partition_index,
+        key=row.partition_key,
+        attempt=row.attempt,
+        token=token,
+        node_id=node_id,
+        transferable=bool(row.is_transferable),
+        items=row.item_count,
+        crashes=row.crashes,
+        arguments=Signed(b"" if row.arguments is None else bytes(row.arguments), mac),
+        arguments_payload=row.arguments_payload,
+    )

@@ -1,0 +1,38 @@
+"""Bytes by content: stored once, in chunks that every database and packet size can carry."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection, insert, select
+
+from nbcluster.store.tables import payloads
+
+CHUNK = 1 << 20
+INLINE = 32 << 10
+"""Values up to this size travel in their own row; larger ones by reference."""
+
+
+def payload_id(body: bytes) -> str:
+    """The name of these bytes: their SHA-256."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def put(connection: Connection, body: bytes) -> str:
+    """Store ``body`` unless it is there already; gives its id."""
+    name = payload_id(body)
+    there = select(payloads.c.chunk).where(payloads.c.payload_id == name).limit(1)
+    if connection.execute(there).first() is None:
+        for start in range(0, max(len(body), 1), CHUNK):
+            row = {"payload_id": name, "chunk": start // CHUNK, "body": body[start : start + CHUNK]}
+            connection.execute(insert(payloads).values(row))
+    return name
+
+
+def get(connection: Connection, name: str) -> bytes | None:
+    """The bytes of that id; None when they are gone."""
+    chunks = connection.execute(
+        select(payloads.c.body).where(payloads.c.payload_id == name).order_by(payloads.c.chunk)
+    ).scalars()
+    found = [bytes(chunk) for chunk in chunks]
+    return b"".join(found) if found else None

@@ -1,0 +1,84 @@
+"""The schema: create it, check its version, print its DDL."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy.dialects import registry
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+
+from nbcluster.errors import SchemaError, SchemaMissing, SchemaTooNew
+from nbcluster.store.dialects.sqlite import SQLite
+from nbcluster.store.engine import Database
+from nbcluster.store.tables import SCHEMA_VERSION, cluster, metadata, sequences
+
+
+def exists(database: Database) -> bool:
+    """Whether the database has our tables."""
+    return database.read(lambda connection: inspect(connection).has_table(cluster.name))
+
+
+def create(database: Database) -> bool:
+    """Make the tables if they are missing; False when they were there.  Safe to run twice at once."""
+    if isinstance(database.dialect, SQLite):
+        database.dialect.make_file()
+    if exists(database):
+        return False
+
+    def work(connection: Connection) -> bool:
+        if database.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7116923)")  # two first users at once
+        if inspect(connection).has_table(cluster.name):
+            return False
+        metadata.create_all(connection)
+        connection.execute(
+            insert(cluster),
+            [
+                {"name": "schema_version", "value": str(SCHEMA_VERSION)},
+                {"name": "cluster_id", "value": secrets.token_hex(16)},
+            ],
+        )
+        connection.execute(insert(sequences).values(name="step_execution", last_value=0))
+        return True
+
+    return database.write(work)
+
+
+def check(database: Database) -> str:
+    """The cluster's id, if the tables are there and fit this version.
+
+    Raises SchemaMissing or SchemaTooNew with what to do.
+    """
+    if not exists(database):
+        raise SchemaMissing(f"{database.url} has no nbcluster tables; run: nbcluster init --url '{database.url}'")
+    rows = database.read(lambda connection: connection.execute(select(cluster.c.name, cluster.c.value)).all())
+    facts = {name: value for name, value in rows}
+    try:
+        version, cluster_id = int(facts["schema_version"]), facts["cluster_id"]
+    except (KeyError, ValueError) as error:
+        raise SchemaError(f"{database.url}: the table batch_cluster is damaged; restore it from a backup") from error
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"{database.url} has schema version {version}, made by a newer nbcluster; this one knows up to "
+            f"{SCHEMA_VERSION}: upgrade nbcluster here (pip install -U nbcluster)"
+        )
+    return cluster_id
+
+
+def drop(database: Database) -> None:
+    """Remove every table of ours with all that is in them."""
+    database.write(lambda connection: metadata.drop_all(connection))
+
+
+def ddl(dialect_name: str, *, dropping: bool = False) -> str:
+    """The script that creates (or drops) the tables on ``postgresql`` or ``sqlite``."""
+    dialect = registry.load(dialect_name)()
+    statements: list[str] = []
+    for table in metadata.sorted_tables if not dropping else reversed(metadata.sorted_tables):
+        if dropping:
+            statements.append(str(DropTable(table, if_exists=True).compile(dialect=dialect)))
+            continue
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
+    return ";\n".join(statement.strip() for statement in statements) + ";\n"

@@ -1,0 +1,342 @@
+"""The BATCH_ tables.  No behaviour.
+
+Names and columns of the project that nbcluster carries to Python are kept (in
+lower case, because capitals would be quoted and stop matching), so that SQL
+written for it still reads.  ``batch_partitions`` is its own step execution: its
+primary key is a ``step_execution_id`` of its own.  Wide values live apart from
+the rows whose status changes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    FetchedValue,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    event,
+    text,
+)
+from sqlalchemy.types import TIMESTAMP, TypeEngine
+
+from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus
+
+SCHEMA_VERSION = 1
+
+NODE_ID_LENGTH = 200
+KEY_LENGTH = 100
+NAME_LENGTH = 100
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time with zone; integer microseconds since 1970 where the database has no such type."""
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value.astimezone(UTC) if value is not None else None
+        return _EPOCH + timedelta(microseconds=int(value))
+
+
+# SQLite makes a rowid alias, and so fills it by itself, only for the exact word INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _one_of(column: str, words: type[Any]) -> CheckConstraint:
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"ck_{column}")
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "%(constraint_name)s_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+cluster = Table(
+    "batch_cluster",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
+)
+
+sequences = Table(
+    "batch_sequences",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("last_value", BigInteger, nullable=False),
+)
+
+nodes = Table(
+    "batch_nodes",
+    metadata,
+    Column("node_id", String(NODE_ID_LENGTH), primary_key=True),
+    Column("created_time", Moment, nullable=False),
+    Column("last_updated_time", Moment, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("host_identifier", String(200)),
+    Column("current_load", BigInteger, nullable=False, server_default=text("0")),
+    Column("slots", Integer, nullable=False, server_default=text("0")),
+    Column("pid", BigInteger, nullable=False, server_default=text("0")),
+    Column("python", String(20), nullable=False, server_default=""),
+    Column("version", String(40), nullable=False, server_default=""),
+    _one_of("status", NodeStatus),
+)
+
+job_instance = Table(
+    "batch_job_instance",
+    metadata,
+    Column("job_instance_id", Id, primary_key=True),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("job_name", String(NAME_LENGTH), nullable=False),
+    Column("job_key", String(64), nullable=False),
+    UniqueConstraint("job_name", "job_key"),
+)
+
+job_execution = Table(
+    "batch_job_execution",
+    metadata,
+    Column("job_execution_id", Id, primary_key=True),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("job_instance_id", BigInteger, ForeignKey(job_instance.c.job_instance_id), nullable=False),
+    Column("create_time", Moment, nullable=False),
+    Column("start_time", Moment),
+    Column("end_time", Moment),
+    Column("status", String(20), nullable=False),
+    Column("exit_code", String(40)),
+    Column("exit_message", Text),
+    Column("last_updated", Moment, nullable=False),
+    Column("job_uid", String(64), nullable=False),
+    Column("run_number", Integer, nullable=False, server_default=text("1")),
+    Column("user_name", String(100), nullable=False),
+    Column("host", String(200), nullable=False),
+    Column("stop_requested", SmallInteger, nullable=False, server_default=text("0")),
+    _one_of("status", JobStatus),
+    CheckConstraint("stop_requested IN (0, 1)", name="ck_stop_requested"),
+    # Also what makes a submission repeatable: when the answer to its COMMIT is lost, the second try finds the first.
+    UniqueConstraint("job_uid", "run_number"),
+)
+Index(None, job_execution.c.job_instance_id)
+Index(None, job_execution.c.status)
+
+job_execution_params = Table(
+    "batch_job_execution_params",
+    metadata,
+    Column("job_execution_id", BigInteger, ForeignKey(job_execution.c.job_execution_id), primary_key=True),
+    Column("parameter_name", String(100), primary_key=True),
+    Column("parameter_type", String(100), nullable=False),
+    Column("parameter_value", String(2500)),
+    Column("identifying", String(1), nullable=False),
+)
+
+step_execution = Table(
+    "batch_step_execution",
+    metadata,
+    Column("step_execution_id", Id, FetchedValue(), primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("step_name", String(NAME_LENGTH), nullable=False),
+    Column("job_execution_id", BigInteger, ForeignKey(job_execution.c.job_execution_id), nullable=False),
+    Column("create_time", Moment, nullable=False),
+    Column("start_time", Moment),
+    Column("end_time", Moment),
+    Column("status", String(20), nullable=False),
+    Column("exit_code", String(40)),
+    Column("exit_message", Text),
+    Column("last_updated", Moment, nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("strategy", String(200), nullable=False),
+    Column("python", String(20), nullable=False),
+    Column("function_id", String(64), nullable=False),
+    Column("function_mac", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("max_result", BigInteger, nullable=False),
+    Column("max_log", BigInteger, nullable=False),
+    Column("fixed_nodes", Text),
+    Column("fixed_count", Integer),
+    _one_of("status", JobStatus),
+    UniqueConstraint("job_execution_id", "step_name"),
+)
+# Few steps are started at a time; nodes read exactly those, however long the history is.
+Index(
+    "ix_batch_step_execution_started",
+    step_execution.c.step_execution_id,
+    sqlite_where=step_execution.c.status == JobStatus.STARTED.value,
+    postgresql_where=step_execution.c.status == JobStatus.STARTED.value,
+)
+
+coordination = Table(
+    "batch_job_coordination",
+    metadata,
+    Column("job_execution_id", BigInteger, ForeignKey(job_execution.c.job_execution_id), primary_key=True),
+    Column("master_step_execution_id", BigInteger, primary_key=True),
+    Column("master_step_name", String(NAME_LENGTH), nullable=False),
+    # No foreign key to batch_nodes: clean-up of a lost node must never touch or block a job.
+    Column("master_node_id", String(NODE_ID_LENGTH), nullable=False),
+    Column("term", BigInteger, nullable=False, server_default=text("1")),
+    Column("status", String(20), nullable=False),
+    Column("created_time", Moment, nullable=False),
+    Column("last_updated", Moment, nullable=False),
+    _one_of("status", JobStatus),
+)
+Index(None, coordination.c.status)
+
+partitions = Table(
+    "batch_partitions",
+    metadata,
+    Column("step_execution_id", Id, FetchedValue(), primary_key=True, autoincrement=False),
+    Column("job_execution_id", BigInteger, ForeignKey(job_execution.c.job_execution_id), nullable=False),
+    Column("master_step_execution_id", BigInteger, ForeignKey(step_execution.c.step_execution_id), nullable=False),
+    Column("partition_index", BigInteger, nullable=False),
+    Column("partition_key", String(KEY_LENGTH), nullable=False),
+    Column("assigned_node", String(NODE_ID_LENGTH)),
+    Column("status", String(20), nullable=False),
+    Column("is_transferable", SmallInteger, nullable=False, server_default=text("0")),
+    Column("attempt", BigInteger, nullable=False, server_default=text("0")),
+    Column("claim_token", BigInteger, nullable=False, server_default=text("0")),
+    Column("crashes", Integer, nullable=False, server_default=text("0")),
+    Column("node_losses", Integer, nullable=False, server_default=text("0")),
+    Column("item_count", BigInteger, nullable=False, server_default=text("1")),
+    Column("failed_items", BigInteger, nullable=False, server_default=text("0")),
+    Column("claimed_time", Moment),
+    Column("start_time", Moment),
+    Column("end_time", Moment),
+    Column("seconds", Float),
+    Column("exit_code", String(40)),
+    Column("exit_message", Text),
+    Column("last_updated", Moment, nullable=False),
+    Column("arguments", LargeBinary),
+    Column("arguments_mac", LargeBinary, nullable=False),
+    Column("arguments_payload", String(64)),
+    # The partition of an earlier execution whose result this one carries over when a job is resumed.
+    Column("result_of", BigInteger),
+    _one_of("status", PartitionStatus),
+    _one_of("exit_code", ExitCode),
+    CheckConstraint("is_transferable IN (0, 1)", name="ck_is_transferable"),
+    UniqueConstraint("master_step_execution_id", "partition_index"),
+    UniqueConstraint("master_step_execution_id", "partition_key"),
+)
+# The claim reads this one in its own order and nothing else; finished rows are not in it.
+Index(
+    "ix_batch_partitions_pending",
+    partitions.c.master_step_execution_id,
+    partitions.c.assigned_node,
+    partitions.c.partition_index,
+    sqlite_where=partitions.c.status == PartitionStatus.PENDING.value,
+    postgresql_where=partitions.c.status == PartitionStatus.PENDING.value,
+)
+# What a lost node held; a handful of rows at any time.
+Index(
+    "ix_batch_partitions_claimed",
+    partitions.c.assigned_node,
+    sqlite_where=partitions.c.status == PartitionStatus.CLAIMED.value,
+    postgresql_where=partitions.c.status == PartitionStatus.CLAIMED.value,
+)
+Index("ix_batch_partitions_step_status", partitions.c.master_step_execution_id, partitions.c.status)
+
+attempts = Table(
+    "batch_attempts",
+    metadata,
+    Column("step_execution_id", BigInteger, primary_key=True),
+    Column("attempt", BigInteger, primary_key=True),
+    Column("node_id", String(NODE_ID_LENGTH), nullable=False),
+    Column("claimed_time", Moment),
+    Column("end_time", Moment, nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("message", Text),
+    Column("seconds", Float),
+    Column("peak_memory", BigInteger),
+)
+
+results = Table(
+    "batch_results",
+    metadata,
+    # One row a partition, whatever happened: the primary key is the last guard against a doubled result.
+    Column("step_execution_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("claim_token", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("body", LargeBinary),
+    Column("payload_id", String(64)),
+    Column("errors", Text, nullable=False),
+    Column("seconds", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+)
+
+logs = Table(
+    "batch_logs",
+    metadata,
+    Column("step_execution_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+payloads = Table(
+    "batch_payloads",
+    metadata,
+    Column("payload_id", String(64), primary_key=True),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+events = Table(
+    "batch_events",
+    metadata,
+    Column("event_id", Id, primary_key=True),
+    Column("event_time", Moment, nullable=False),
+    Column("phase", String(40), nullable=False),
+    Column("job_execution_id", BigInteger),
+    Column("node_id", String(NODE_ID_LENGTH)),
+    Column("detail", Text),
+)
+Index(None, events.c.job_execution_id)
+
+# Steps and partitions draw their ids from one sequence, so that a step_execution_id names one thing.
+# EXTERNAL keeps PostgreSQL from compressing what is already dense; see its cost in the benchmarks.
+for _table, _statement in (
+    (step_execution, "CREATE SEQUENCE IF NOT EXISTS batch_step_execution_seq"),
+    (step_execution, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
+    (partitions, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
+    (partitions, "ALTER TABLE {} ALTER COLUMN arguments SET STORAGE EXTERNAL"),
+    (results, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
+    (payloads, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
+):
+    event.listen(_table, "after_create", DDL(_statement.format(_table.name)).execute_if(dialect="postgresql"))
+event.listen(
+    metadata, "after_drop", DDL("DROP SEQUENCE IF EXISTS batch_step_execution_seq").execute_if(dialect="postgresql")
+)

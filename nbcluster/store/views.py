@@ -1,0 +1,336 @@
+"""Read-only rows of jobs and partitions, for frames, listings and the live view.
+
+Nothing here opens a payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, case, func, select
+
+from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
+from nbcluster.records import JobRow, PartitionRow, Progress
+from nbcluster.store.engine import Database
+from nbcluster.store.tables import (
+    coordination,
+    job_execution,
+    job_instance,
+    logs,
+    partitions,
+    results,
+    step_execution,
+)
+
+CELLS = 2000
+"""Cells of the partition map; a job with more partitions puts several into one."""
+
+_WORST_FIRST = "frc."  # a failed partition decides its cell's letter, then a running one ...
+
+
+class FailedGroup(NamedTuple):
+    """Partitions that failed for the same reason."""
+
+    exit_code: str
+    message: str
+    number: int
+    first_partition: int
+    errors: str
+
+
+class Views:
+    """Looking at jobs and partitions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+
+    def _rows(self, statement: Any, bound: dict[str, Any] | None = None) -> Sequence[Row[Any]]:
+        return self._database.read(lambda connection: connection.execute(statement, bound or {}).all())
+
+    # --- jobs ---------------------------------------------------------------
+
+    def job(self, job_id: int) -> JobRow | None:
+        """One job execution."""
+        return next(iter(self._jobs(job_execution.c.job_execution_id == job_id, 1)), None)
+
+    def job_named(self, name: str) -> JobRow | None:
+        """The newest execution of that name."""
+        return next(iter(self._jobs(job_instance.c.job_name == name, 1)), None)
+
+    def jobs(self, *, running_only: bool, limit: int = 1000) -> list[JobRow]:
+        """Executions, newest first."""
+        where = job_execution.c.status == JobStatus.STARTED if running_only else job_execution.c.status.is_not(None)
+        return self._jobs(where, limit)
+
+    def _jobs(self, where: ColumnElement[bool], limit: int) -> list[JobRow]:
+        until = func.coalesce(job_execution.c.end_time, self._dialect.now())
+        statement = (
+            select(
+                job_execution,
+                job_instance.c.job_name,
+                step_execution.c.step_execution_id,
+                step_execution.c.step_name,
+                step_execution.c.strategy,
+                step_execution.c.mode,
+                step_execution.c.python,
+                step_execution.c.source,
+                coordination.c.master_node_id,
+                coordination.c.term,
+                self._dialect.between(job_execution.c.create_time, until).label("elapsed"),
+            )
+            .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
+            .join(step_execution, step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+            .join(coordination, coordination.c.master_step_execution_id == step_execution.c.step_execution_id)
+            .where(where)
+            .order_by(job_execution.c.job_execution_id.desc())
+            .limit(limit)
+        )
+        rows = self._rows(statement)
+        counts = self._counts([row.step_execution_id for row in rows])
+        return [_job_row(row, counts.get(row.step_execution_id)) for row in rows]
+
+    def _counts(self, steps: Sequence[int]) -> dict[int, Row[Any]]:
+        final = partitions.c.status.in_(FINAL)
+        statement = (
+            select(
+                partitions.c.master_step_execution_id,
+                func.count().label("partitions"),
+                func.sum(case((final, 1), else_=0)).label("partitions_done"),
+                func.sum(partitions.c.item_count).label("items"),
+                func.sum(case((final, partitions.c.item_count), else_=0)).label("items_done"),
+                func.sum(partitions.c.failed_items).label("items_failed"),
+                func.min(partitions.c.is_transferable).label("transferable"),
+            )
+            .where(self._dialect.among(partitions.c.master_step_execution_id, "ids"))
+            .group_by(partitions.c.master_step_execution_id)
+        )
+        rows = self._rows(statement, {"ids": self._dialect.listed(steps)})
+        return {row.master_step_execution_id: row for row in rows}
+
+    def progress(self, job_id: int, step_id: int) -> Progress:
+        """How far a job is."""
+        state = self._rows(
+            select(job_execution.c.status, job_execution.c.stop_requested).where(
+                job_execution.c.job_execution_id == job_id
+            )
+        )[0]
+        cancelled = partitions.c.exit_code == ExitCode.CANCELLED
+        counted = self._rows(
+            select(
+                partitions.c.status,
+                func.count().label("number"),
+                func.sum(partitions.c.item_count).label("items"),
+                func.sum(partitions.c.failed_items).label("failed"),
+                func.sum(case((cancelled, 1), else_=0)).label("cancelled"),
+            )
+            .where(partitions.c.master_step_execution_id == step_id)
+            .group_by(partitions.c.status)
+        )
+        by_status = {row.status: row for row in counted}
+
+        def total(column: str, *statuses: PartitionStatus) -> int:
+            return sum(int(getattr(by_status[status], column)) for status in statuses if status in by_status)
+
+        return Progress(
+            status=JobStatus(state.status),
+            stop_requested=bool(state.stop_requested),
+            pending=total("number", PartitionStatus.PENDING),
+            claimed=total("number", PartitionStatus.CLAIMED),
+            completed=total("number", PartitionStatus.COMPLETED),
+            failed=total("number", PartitionStatus.FAILED),
+            cancelled=total("cancelled", *PartitionStatus),
+            items=total("items", *PartitionStatus),
+            items_done=total("items", *FINAL),
+            items_failed=total("failed", *FINAL),
+        )
+
+    def waiting(self) -> int:
+        """PENDING partitions of all running jobs."""
+        statement = (
+            select(func.count())
+            .select_from(partitions)
+            .join(step_execution, step_execution.c.step_execution_id == partitions.c.master_step_execution_id)
+            .where(step_execution.c.status == JobStatus.STARTED, partitions.c.status == PartitionStatus.PENDING)
+        )
+        return int(self._rows(statement)[0][0])
+
+    # --- partitions ---------------------------------------------------------
+
+    def partitions(self, step_id: int) -> list[PartitionRow]:
+        """Every partition of a step, in order."""
+        wanted = [column for column in partitions.c if not column.name.startswith("arguments")]
+        statement = (
+            select(*wanted)
+            .where(partitions.c.master_step_execution_id == step_id)
+            .order_by(partitions.c.partition_index)
+        )
+        return [
+            PartitionRow(
+                partition_id=row.step_execution_id,
+                index=row.partition_index,
+                key=row.partition_key,
+                status=PartitionStatus(row.status),
+                node=row.assigned_node,
+                attempt=row.attempt,
+                items=row.item_count,
+                failed_items=row.failed_items,
+                transferable=bool(row.is_transferable),
+                exit_code=row.exit_code,
+                exit_message=row.exit_message,
+                seconds=row.seconds,
+                claimed=row.claimed_time,
+                ended=row.end_time,
+            )
+            for row in self._rows(statement)
+        ]
+
+    def indexes(self, step_id: int, statuses: Sequence[PartitionStatus]) -> list[int]:
+        """The partitions in one of these states, in order."""
+        statement = (
+            select(partitions.c.partition_index)
+            .where(partitions.c.master_step_execution_id == step_id, partitions.c.status.in_(statuses))
+            .order_by(partitions.c.partition_index)
+        )
+        return [row[0] for row in self._rows(statement)]
+
+    def sizes(self, step_id: int) -> list[int]:
+        """How many items each partition holds, in order."""
+        statement = (
+            select(partitions.c.item_count)
+            .where(partitions.c.master_step_execution_id == step_id)
+            .order_by(partitions.c.partition_index)
+        )
+        return [row[0] for row in self._rows(statement)]
+
+    def grid(self, step_id: int, total: int) -> tuple[str, int]:
+        """The partition map: one letter a cell in order, and how many partitions a cell holds.
+
+        ``.`` PENDING, ``r`` CLAIMED (running), ``c`` COMPLETED, ``f`` FAILED; the worst in a cell wins.
+        """
+        size = max(1, -(-total // CELLS))
+        cell = partitions.c.partition_index // size
+        rank = case(
+            {
+                PartitionStatus.FAILED.value: 0,
+                PartitionStatus.CLAIMED.value: 1,
+                PartitionStatus.COMPLETED.value: 2,
+            },
+            value=partitions.c.status,
+            else_=3,
+        )
+        done = case((partitions.c.status == PartitionStatus.COMPLETED, 1), else_=0)
+        statement = (
+            select(func.min(rank), func.min(done))
+            .where(partitions.c.master_step_execution_id == step_id)
+            .group_by(cell)
+            .order_by(cell)
+        )
+        letters = []
+        for worst, all_done in self._rows(statement):
+            # A cell is "completed" only when nothing in it waits.
+            letters.append(_WORST_FIRST[worst] if worst < 2 or all_done else ".")
+        return "".join(letters), size
+
+    def failed_groups(self, step_id: int, limit: int) -> list[FailedGroup]:
+        """Why partitions failed, most frequent first, with the error texts of the first of each."""
+        number = func.sum(case((partitions.c.failed_items > 0, partitions.c.failed_items), else_=1)).label("number")
+        statement = (
+            select(
+                partitions.c.exit_code,
+                partitions.c.exit_message,
+                number,
+                func.min(partitions.c.partition_index).label("first"),
+            )
+            .where(
+                partitions.c.master_step_execution_id == step_id,
+                partitions.c.status == PartitionStatus.FAILED,
+                partitions.c.exit_code != ExitCode.CANCELLED,
+            )
+            .group_by(partitions.c.exit_code, partitions.c.exit_message)
+            .order_by(number.desc(), func.min(partitions.c.partition_index))
+            .limit(limit)
+        )
+        return [
+            FailedGroup(row[0] or "", row[1] or "", int(row[2]), row[3], self._error_texts(step_id, row[3]))
+            for row in self._rows(statement)
+        ]
+
+    def _error_texts(self, step_id: int, index: int) -> str:
+        statement = (
+            select(results.c.errors)
+            .join(partitions, partitions.c.step_execution_id == results.c.step_execution_id)
+            .where(partitions.c.master_step_execution_id == step_id, partitions.c.partition_index == index)
+        )
+        found = self._rows(statement)
+        return str(found[0][0]) if found else "[]"
+
+    def done_by_node(self, step_id: int) -> dict[str, int]:
+        """Completed partitions per node."""
+        statement = (
+            select(partitions.c.assigned_node, func.count())
+            .where(
+                partitions.c.master_step_execution_id == step_id,
+                partitions.c.status == PartitionStatus.COMPLETED,
+                partitions.c.assigned_node.is_not(None),
+            )
+            .group_by(partitions.c.assigned_node)
+        )
+        return {row[0]: row[1] for row in self._rows(statement)}
+
+    # --- output -------------------------------------------------------------
+
+    def log(self, step_id: int, index: int) -> bytes:
+        """What the last attempt of a partition printed."""
+        mine = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
+        statement = (
+            select(logs.c.body)
+            .join(partitions, mine == logs.c.step_execution_id)
+            .where(partitions.c.master_step_execution_id == step_id, partitions.c.partition_index == index)
+            .order_by(logs.c.attempt.desc())
+            .limit(1)
+        )
+        found = self._rows(statement)
+        return bytes(found[0][0]) if found else b""
+
+    def log_tail(self, step_id: int) -> bytes:
+        """What the partition that ended last printed."""
+        statement = (
+            select(logs.c.body)
+            .join(partitions, partitions.c.step_execution_id == logs.c.step_execution_id)
+            .where(partitions.c.master_step_execution_id == step_id)
+            .order_by(partitions.c.end_time.desc())
+            .limit(1)
+        )
+        found = self._rows(statement)
+        return bytes(found[0][0]) if found else b""
+
+
+def _job_row(row: Any, counts: Any) -> JobRow:
+    return JobRow(
+        job_execution_id=row.job_execution_id,
+        name=row.job_name,
+        user=row.user_name,
+        host=row.host,
+        status=JobStatus(row.status),
+        stop_requested=bool(row.stop_requested),
+        strategy=row.strategy,
+        mode=row.mode,
+        transferable=bool(counts.transferable) if counts else True,
+        python=row.python,
+        uid=row.job_uid,
+        step_execution_id=row.step_execution_id,
+        step_name=row.step_name,
+        master_node_id=row.master_node_id,
+        term=row.term,
+        source=row.source,
+        created=row.create_time,
+        ended=row.end_time,
+        elapsed=max(0.0, float(row.elapsed)),
+        items=int(counts.items) if counts else 0,
+        items_done=int(counts.items_done) if counts else 0,
+        items_failed=int(counts.items_failed) if counts else 0,
+        partitions=counts.partitions if counts else 0,
+        partitions_done=int(counts.partitions_done) if counts else 0,
+    )
