@@ -33,7 +33,7 @@ def _times(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def nodes_frame(nodes: Iterable[Node]) -> pd.DataFrame:
-    """One row a node: node, state, heartbeat_age (s), slots, busy, load (0 to 1), python, version, host, pid, started."""
+    """One row a node; ``heartbeat_age`` in seconds, ``load`` the busy share of the slots (0 to 1), ``started`` in UTC."""
     rows = [
         (n.node_id, n.status.value, round(n.heartbeat_age, 1), n.slots, n.busy, n.load, n.python, n.version, n.host,
          n.pid, n.started)

@@ -154,7 +154,7 @@ class JobHandle:
     # --- results ------------------------------------------------------------------
 
     def results(self) -> list[Any]:
-        """The values in input order.  Waits.  Raises JobFailed or JobStopped; what is good stays readable by frame()."""
+        """The values in input order.  Waits.  Raises JobFailed or JobStopped; frame() still shows what is good."""
         self.wait()
         self._raise_unless_completed()
         return [item.value for item in self._items(self._all(), inputs=False)]

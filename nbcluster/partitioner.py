@@ -202,7 +202,7 @@ def materialize(source: Iterable[Any]) -> Sequence[Any]:
 
 def _endless_repeat(source: itertools.repeat[Any]) -> bool:
     try:
-        source.__length_hint__()  # type: ignore[attr-defined]
+        source.__length_hint__()
     except TypeError:
         return True
     return False

@@ -70,7 +70,7 @@ class Service:
                 log.exception("%s: a pass failed", self.name)
             elif self._failures == 1:
                 log.warning("%s: %s", self.name, error)
-            return min(self._interval, _FIRST_RETRY * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
+            return min(self._interval, _FIRST_RETRY * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
         if self._failures:
             log.info("%s: working again after %d failed passes", self.name, self._failures)
             self._failures = 0

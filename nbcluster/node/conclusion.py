@@ -15,9 +15,11 @@ _LAST_LINES = 500
 def finish_for(outcome: Outcome, signer: Signer, *, stopped: bool) -> Finish:
     """How an ended call is recorded.  ``stopped`` says that its job was asked to stop."""
     claim = outcome.claim
-    if outcome.head is None and outcome.started and outcome.death != CANCELLED:
-        return _death(outcome)
-    exit_code = ExitCode(outcome.head["exit_code"]) if outcome.head else ExitCode.CANCELLED
+    if outcome.head is None:
+        if outcome.started and outcome.death != CANCELLED:
+            return _death(outcome)
+        return _cancelled(claim, outcome, stopped)
+    exit_code = ExitCode(outcome.head["exit_code"])
     if exit_code is ExitCode.CANCELLED:
         return _cancelled(claim, outcome, stopped)
     result = None

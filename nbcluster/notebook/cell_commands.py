@@ -41,8 +41,7 @@ def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, item
     cluster = session.cluster
     options = _options(session, arguments, cell)
     if arguments.command == "submit":
-        # One call without arguments: the options of a map, which cluster.submit leaves to the function.
-        return cluster.starmap(step.function, [()], **options)
+        return cluster.call(step.function, **options)
     if arguments.command == "map_partitions":
         return cluster.map_partitions(step.function, items, **options)
     fan_out = cluster.starmap if step.spread else cluster.map

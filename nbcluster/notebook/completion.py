@@ -71,7 +71,7 @@ def _job_names(session: Session) -> list[str]:
     if session.connected is None:
         return []
     try:
-        names = session.connected.jobs(all=True)["name"]
+        names = session.connected.job_names()
     except NBClusterError:
         return []  # a Tab is no place for complaints
-    return [f'"{name}"' if " " in name else name for name in dict.fromkeys(names)]
+    return [f'"{name}"' if " " in name else name for name in names]

@@ -9,18 +9,20 @@ from nbcluster.lifecycle import JobStatus
 from nbcluster.notebook.complaints import shortened
 from nbcluster.notebook.dashboard import LiveView
 from nbcluster.notebook.front_end import way_to_show
-from nbcluster.notebook.model import attach, failure, way_on
+from nbcluster.notebook.model import attach, view_of, way_on
 from nbcluster.notebook.skins import skin_for
 
 if TYPE_CHECKING:
     from nbcluster.handle import JobHandle
 
 
-def show(handle: JobHandle, wanted: str, shell: Any) -> LiveView:
-    """Begin to show a job; the view ends with it."""
-    view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
-    view.start()
-    return view
+def show(handle: JobHandle, wanted: str, shell: Any) -> None:
+    """Show a job without waiting for it: a live view ends with the job, other views show how it is now."""
+    skin = skin_for(way_to_show(wanted, shell))
+    if skin.live:
+        LiveView(handle, skin).start()
+    else:
+        skin.end(view_of(handle.snapshot()))
 
 
 def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect: bool) -> None:
@@ -54,7 +56,7 @@ def _interrupted(handle: JobHandle, variable: str, shell: Any) -> KeyboardInterr
 def _ending(handle: JobHandle, variable: str) -> JobError | None:
     snapshot = handle.snapshot()
     if snapshot.status == JobStatus.FAILED:
-        return JobFailed(failure(snapshot, variable))
+        return JobFailed(f"{handle.failure()}\nSee {variable}.errors(); everything else is in {variable}.frame()")
     if snapshot.status == JobStatus.STOPPED:
         return JobStopped(way_on(snapshot, variable))
     return None

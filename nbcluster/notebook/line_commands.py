@@ -10,7 +10,7 @@ from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import usage
 from nbcluster.notebook.following import follow, show
 from nbcluster.notebook.model import clean_block, count, way_on
-from nbcluster.notebook.session import Session
+from nbcluster.notebook.session import Session, say
 
 if TYPE_CHECKING:
     from nbcluster.handle import JobHandle
@@ -24,7 +24,7 @@ def run(session: Session, arguments: Arguments) -> Any:
 def _status(session: Session, arguments: Arguments) -> None:
     seen = session.cluster.overview()
     waiting = f", {count(seen.waiting_partitions, 'partition')} waiting" if seen.waiting_partitions else ""
-    print(f"{seen.url}: {_alive(seen.nodes, seen.slots)}; {count(seen.running_jobs, 'job')} running{waiting}")
+    say(f"{seen.url}: {_alive(seen.nodes, seen.slots)}; {count(seen.running_jobs, 'job')} running{waiting}")
 
 
 def _alive(nodes: int, slots: int) -> str:
@@ -34,16 +34,16 @@ def _alive(nodes: int, slots: int) -> str:
 def _connect(session: Session, arguments: Arguments) -> None:
     cluster = session.connect(arguments.url)
     seen = cluster.overview()
-    print(f"connected to {cluster.url}: {_alive(seen.nodes, seen.slots)}")
+    say(f"connected to {cluster.url}: {_alive(seen.nodes, seen.slots)}")
 
 
 def _up(session: Session, arguments: Arguments) -> None:
     started = session.cluster.up(arguments.count, slots=arguments.slots)
-    print(f"{count(len(started), 'node')} ready on this machine")
+    say(f"{count(len(started), 'node')} ready on this machine")
 
 
 def _down(session: Session, arguments: Arguments) -> None:
-    print(f"{count(session.cluster.down(), 'node')} stopped")
+    say(f"{count(session.cluster.down(), 'node')} stopped")
 
 
 def _nodes(session: Session, arguments: Arguments) -> Any:
@@ -67,7 +67,7 @@ def _attach(session: Session, arguments: Arguments) -> None:
 def _cancel(session: Session, arguments: Arguments) -> None:
     handle = session.cluster.job(arguments.job)
     handle.cancel(wait=True)
-    print(way_on(handle.snapshot()))
+    say(way_on(handle.snapshot()))
 
 
 def _resume(session: Session, arguments: Arguments) -> None:
@@ -90,12 +90,12 @@ def _logs(session: Session, arguments: Arguments) -> None:
         text = handle.snapshot().log_tail
     else:
         text = handle.logs(arguments.partition)
-    print(clean_block(text, longest=len(text)) if text else "nothing was printed")
+    say(clean_block(text, longest=len(text)) if text else "nothing was printed")
 
 
 def _help(session: Session, arguments: Arguments) -> None:
     with usage():
-        print(texts.topic(arguments.topic) if arguments.topic else texts.overview())
+        say(texts.topic(arguments.topic) if arguments.topic else texts.overview())
 
 
 _COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {

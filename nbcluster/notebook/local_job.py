@@ -6,14 +6,28 @@ The result answers like a job's handle, so that the cells below need not change.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from nbcluster import frames
 from nbcluster.errors import JobFailed
 from nbcluster.notebook.body import Step
+from nbcluster.records import ItemError
 
-_COLUMNS = ("input", "value", "error", "partition", "node", "attempt", "seconds")
+
+@dataclass(frozen=True, slots=True)
+class LocalItem:
+    """One input with what became of it, as ``frames`` reads it."""
+
+    index: int
+    input: Any
+    value: Any
+    error: ItemError | None
+    seconds: float
+    partition: int = 0
+    node: str = "local"
+    attempt: int = 1
 
 
 class LocalJob:
@@ -21,25 +35,36 @@ class LocalJob:
 
     def __init__(self, name: str, step: Step, items: Iterable[Any], *, collect: bool) -> None:
         self.name = name
-        self._rows = [_run(step, item, collect) for item in items]
-        self._failed = sum(error is not None for _, _, error, _ in self._rows)
+        self._items = [_run(step, index, item, collect) for index, item in enumerate(items)]
+        self._failed = [item for item in self._items if item.error is not None]
         self.state = "FAILED" if self._failed else "COMPLETED"
 
     def frame(self, partial: bool = False) -> Any:
-        """One row per item, as a job's frame."""
-        rows = [(item, value, error, 0, "local", 1, seconds) for item, value, error, seconds in self._rows]
-        return frames.from_rows(_COLUMNS, rows)
+        """One row an input, with the columns of a job's frame."""
+        from nbcluster.frames import items_frame
 
-    def iter(self) -> Iterator[Any]:
-        """The values in input order."""
-        yield from self.results()
+        return items_frame(self._items)
+
+    def errors(self) -> Any:
+        """One row a failed input."""
+        from nbcluster.frames import errors_frame
+
+        return errors_frame(self._items)
 
     def results(self) -> list[Any]:
         """The values in input order.  Raises JobFailed if an item failed."""
         if self._failed:
-            first = next(error for _, _, error, _ in self._rows if error is not None)
-            raise JobFailed(f"{self.name}: {self._failed} of {len(self._rows)} items failed, first with {first}")
-        return [value for _, value, _, _ in self._rows]
+            first = self._failed[0]
+            assert first.error is not None
+            raise JobFailed(
+                f"{self.name}: {len(self._failed)} of {len(self._items)} items failed, "
+                f"the first at item {first.index}: {first.error.error_type}: {first.error.message}"
+            )
+        return [item.value for item in self._items]
+
+    def iter(self) -> Iterator[Any]:
+        """The values in input order."""
+        yield from self.results()
 
     def wait(self, timeout: float | None = None) -> LocalJob:
         """Returns at once: a local job has ended when it exists."""
@@ -50,17 +75,17 @@ class LocalJob:
         return True
 
     def __repr__(self) -> str:
-        done = f"{len(self._rows)} of {len(self._rows)} items"
-        return f"<Job {self.name}: {self.state}, {done}>"
+        good = len(self._items) - len(self._failed)
+        return f"<Job {self.name}: {self.state}, {good} of {len(self._items)} items>"
 
 
-def _run(step: Step, item: Any, collect: bool) -> tuple[Any, Any, str | None, float]:
+def _run(step: Step, index: int, item: Any, collect: bool) -> LocalItem:
     started = time.perf_counter()
     value, error = None, None
     try:
         value = step.function(*item) if step.spread else step.function(item)
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 -- whatever the cell raises belongs to its item
         if not collect:
             raise
-        error = f"{type(failure).__name__}: {failure}"
-    return item, value, error, time.perf_counter() - started
+        error = ItemError(index, type(failure).__name__, str(failure), traceback.format_exc())
+    return LocalItem(index, item, value, error, time.perf_counter() - started)

@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode, observe
 
+from nbcluster import display
 from nbcluster.notebook import arguments as lines
 from nbcluster.notebook import completion
 from nbcluster.notebook import help as texts
@@ -59,7 +60,14 @@ def install(shell: Any) -> None:
         return
     magics = NBCluster(shell)
     shell.register_magics(magics)
+    display.install(lambda handle: _mimebundle(handle, shell))
     completion.install(shell, magics.session)
+
+
+def _mimebundle(handle: Any, shell: Any) -> dict[str, Any]:
+    from nbcluster.notebook.display import mimebundle
+
+    return mimebundle(handle, shell)
 
 
 def remove(shell: Any) -> None:

@@ -82,7 +82,7 @@ def view_of(snapshot: JobSnapshot) -> View:
     """The content of the view at the moment of the snapshot."""
     shown, more = _most_telling(snapshot.nodes, MOST_NODES)
     return View(
-        name=clean(snapshot.name, 100),
+        name=clean(snapshot.name),
         word=_word(snapshot),
         finished=snapshot.finished,
         sentence=", ".join(_progress(snapshot)),
@@ -119,24 +119,13 @@ def _harmless(text: str) -> str:
 
 def summary(snapshot: JobSnapshot) -> str:
     """The job in one line that is the same on every machine: no times, no names of nodes, no ids."""
-    done = f"{snapshot.items_done} of {count(snapshot.items, 'item', grouped=False)}"
-    failed = f", {snapshot.items_failed} failed" if snapshot.items_failed else ""
-    return f"{clean(snapshot.name, 100)}: {snapshot.status}, {done}{failed}"
-
-
-def failure(snapshot: JobSnapshot, variable: str) -> str:
-    """A failed job in one sentence, with its three commonest errors and where to find the rest."""
-    groups = [_error_line(group) for group in snapshot.errors[:3]]
-    more = len(snapshot.errors) - len(groups)
-    said = "; ".join(f"{group.headline}, {group.place}" for group in groups) + (f"; {more} more kinds" if more else "")
-    failed = f"{snapshot.items_failed:,} of {count(snapshot.items, 'item')} failed"
-    return f"{clean(snapshot.name)}: {failed}: {said}. See {variable}.errors(); the others are in {variable}.frame()"
+    return f"{clean(snapshot.name)}: {snapshot.status}, {_good(snapshot)} of {count(snapshot.items, 'item', grouped=False)}"
 
 
 def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:
     """A stopped job in one sentence, with what to type to go on."""
     name = clean(snapshot.name)
-    kept = f"{snapshot.items_done:,} of {count(snapshot.items, 'item')} are finished and kept"
+    kept = f"{_good(snapshot):,} of {count(snapshot.items, 'item')} are finished and kept"
     if snapshot.status in (JobStatus.COMPLETED, JobStatus.FAILED):
         return f"{name}: it had ended before it could be stopped; {kept}"
     resume = f"{variable}.resume() or " if variable else ""
@@ -150,6 +139,10 @@ def attach(name: str) -> str:
 
 def _word_of(name: str) -> str:
     return f'"{name}"' if " " in name else name
+
+
+def _good(snapshot: JobSnapshot) -> int:
+    return snapshot.items_done - snapshot.items_failed
 
 
 def count(number: int, noun: str, grouped: bool = True) -> str:
@@ -188,9 +181,10 @@ def _word(snapshot: JobSnapshot) -> str:
 def _progress(snapshot: JobSnapshot) -> list[str]:
     items = count(snapshot.items, "item")
     if snapshot.finished:
-        done = items if snapshot.items_done == snapshot.items else f"{snapshot.items_done:,} of {items}"
-        failed = [f"{snapshot.items_failed:,} failed"] if snapshot.items_failed else []
-        return [f"{done} in {duration(snapshot.elapsed)}", *failed]
+        done = items if _good(snapshot) == snapshot.items else f"{_good(snapshot):,} of {items}"
+        # Items of a stopped job did not fail: nobody ran them.
+        failed = snapshot.items_failed if snapshot.status == JobStatus.FAILED else 0
+        return [f"{done} in {duration(snapshot.elapsed)}", *([f"{failed:,} failed"] if failed else [])]
     said = [f"{snapshot.items_done:,} of {items}"]
     if snapshot.items_failed:
         said.append(f"{snapshot.items_failed:,} failed")
@@ -251,7 +245,9 @@ def _most_telling(nodes: tuple[NodeView, ...], most: int) -> tuple[tuple[NodeVie
 def _node_row(node: NodeView, finished: bool) -> tuple[str, ...]:
     name, state = clean(node.node_id, 60), clean(node.status, 20).lower()
     if finished:
-        return (name, state, str(node.slots), f"{node.done:,}", clean(node.python, 12))
+        return (name, state, str(node.slots or ""), f"{node.done:,}", clean(node.python, 12))
+    if not node.slots:
+        return (name, state, "", "", "", f"{node.done:,}", "")  # its row is gone; what it did is known
     return (
         name,
         state,

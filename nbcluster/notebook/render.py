@@ -10,7 +10,6 @@ from collections.abc import Callable
 from html import escape
 from itertools import groupby
 
-from nbcluster import frames
 from nbcluster.notebook.model import Segment, View
 from nbcluster.notebook.style import SCOPE, STYLE
 
@@ -70,7 +69,9 @@ def nodes(view: View) -> str:
     """The nodes as a table."""
     if not view.node_rows:
         return ""
-    table = frames.from_rows(view.node_columns, view.node_rows).to_html(
+    from pandas import DataFrame
+
+    table = DataFrame(list(view.node_rows), columns=list(view.node_columns)).to_html(
         index=False, escape=True, border=0, classes="nbc-table", justify="left"
     )
     # pandas has no argument for it, and the tag is its own.

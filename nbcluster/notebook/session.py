@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 LAST_JOB = "_job"
 
 
+def say(text: str) -> None:
+    """A magic's answer.  Only from the cell's own thread: what another prints lands in whichever cell is running."""
+    print(text)  # noqa: T201 -- a magic speaks in its cell's output
+
+
 @dataclass
 class Session:
     """One notebook's connection; opened when first needed."""

@@ -14,6 +14,7 @@ from IPython.display import display
 
 from nbcluster.notebook import front_end, render
 from nbcluster.notebook.model import View
+from nbcluster.notebook.session import say
 from nbcluster.notebook.style import STYLE
 
 _WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -21,6 +22,9 @@ _WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 class Skin(Protocol):
     """One way to show a job while it runs and when it has ended."""
+
+    live: bool
+    """Whether it shows in its own place, so that a background thread may end it after its cell."""
 
     def begin(self, view: View) -> None:
         """Show the job for the first time."""
@@ -52,6 +56,8 @@ def bundle(view: View) -> dict[str, str]:
 class Silence:
     """Shows nothing."""
 
+    live = False
+
     def begin(self, view: View) -> None: ...
 
     def update(self, view: View) -> None: ...
@@ -63,11 +69,13 @@ class Text(Silence):
     """One line when the job has ended, the same on every machine."""
 
     def end(self, view: View) -> None:
-        print(view.summary)
+        say(view.summary)
 
 
 class StatusLine:
     """One line of a terminal, written over and over; the last one stays."""
+
+    live = False
 
     def begin(self, view: View) -> None:
         self._write(view)
@@ -78,7 +86,7 @@ class StatusLine:
     def end(self, view: View) -> None:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
-        print(view.headline)
+        say(view.headline)
 
     def _write(self, view: View) -> None:
         width = shutil.get_terminal_size().columns - 1
@@ -97,6 +105,8 @@ class StaticHTML(Silence):
 
 class LiveHTML:
     """HTML that is replaced as a whole, where there are no widgets."""
+
+    live = True
 
     def begin(self, view: View) -> None:
         self._drawn = ""
@@ -118,6 +128,8 @@ class Widgets:
     A saved widget is an error message without its kernel, so the output itself is replaced: widgets are closed only
     after the front end has been told what to show instead.
     """
+
+    live = True
 
     def begin(self, view: View) -> None:
         import ipywidgets as widgets

@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 from nbcluster.errors import SchemaError, SchemaMissing, SchemaTooNew
 from nbcluster.store.dialects.sqlite import SQLite
 from nbcluster.store.engine import Database
-from nbcluster.store.tables import SCHEMA_VERSION, cluster, metadata, sequences
+from nbcluster.store.tables import DROP_SEQUENCE, POSTGRESQL_EXTRAS, SCHEMA_VERSION, cluster, metadata, sequences
 
 
 def exists(database: Database) -> bool:
@@ -53,9 +53,9 @@ def check(database: Database) -> str:
     if not exists(database):
         raise SchemaMissing(f"{database.url} has no nbcluster tables; run: nbcluster init --url '{database.url}'")
     rows = database.read(lambda connection: connection.execute(select(cluster.c.name, cluster.c.value)).all())
-    facts = {name: value for name, value in rows}
+    facts = dict(row._tuple() for row in rows)
     try:
-        version, cluster_id = int(facts["schema_version"]), facts["cluster_id"]
+        version, cluster_id = int(facts["schema_version"]), str(facts["cluster_id"])
     except (KeyError, ValueError) as error:
         raise SchemaError(f"{database.url}: the table batch_cluster is damaged; restore it from a backup") from error
     if version > SCHEMA_VERSION:
@@ -68,17 +68,32 @@ def check(database: Database) -> str:
 
 def drop(database: Database) -> None:
     """Remove every table of ours with all that is in them."""
-    database.write(lambda connection: metadata.drop_all(connection))
+    database.write(metadata.drop_all)
 
 
 def ddl(dialect_name: str, *, dropping: bool = False) -> str:
     """The script that creates (or drops) the tables on ``postgresql`` or ``sqlite``."""
     dialect = registry.load(dialect_name)()
+    server = dialect_name == "postgresql"
+    if dropping:
+        drops = [DropTable(table, if_exists=True) for table in reversed(metadata.sorted_tables)]
+        return _script([*(str(drop.compile(dialect=dialect)) for drop in drops), *([DROP_SEQUENCE] if server else [])])
     statements: list[str] = []
-    for table in metadata.sorted_tables if not dropping else reversed(metadata.sorted_tables):
-        if dropping:
-            statements.append(str(DropTable(table, if_exists=True).compile(dialect=dialect)))
-            continue
+    for table in metadata.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
+    return _script([*statements, *(POSTGRESQL_EXTRAS if server else []), *_first_rows()])
+
+
+def _first_rows() -> list[str]:
+    """What ``create`` inserts: the version, and an id that no other cluster has."""
+    identity = f"INSERT INTO {cluster.name} (name, value) VALUES "
+    return [
+        f"{identity}('schema_version', '{SCHEMA_VERSION}')",
+        f"{identity}('cluster_id', '{secrets.token_hex(16)}')",
+        f"INSERT INTO {sequences.name} (name, last_value) VALUES ('step_execution', 0)",
+    ]
+
+
+def _script(statements: list[str]) -> str:
     return ";\n".join(statement.strip() for statement in statements) + ";\n"

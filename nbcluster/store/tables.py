@@ -327,16 +327,22 @@ events = Table(
 Index(None, events.c.job_execution_id)
 
 # Steps and partitions draw their ids from one sequence, so that a step_execution_id names one thing.
-# EXTERNAL keeps PostgreSQL from compressing what is already dense; see its cost in the benchmarks.
-for _table, _statement in (
+# EXTERNAL keeps PostgreSQL from compressing what is already dense, which costs more than it saves.
+_ON_POSTGRESQL = (
     (step_execution, "CREATE SEQUENCE IF NOT EXISTS batch_step_execution_seq"),
     (step_execution, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
     (partitions, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
     (partitions, "ALTER TABLE {} ALTER COLUMN arguments SET STORAGE EXTERNAL"),
     (results, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
     (payloads, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
-):
-    event.listen(_table, "after_create", DDL(_statement.format(_table.name)).execute_if(dialect="postgresql"))
-event.listen(
-    metadata, "after_drop", DDL("DROP SEQUENCE IF EXISTS batch_step_execution_seq").execute_if(dialect="postgresql")
 )
+POSTGRESQL_EXTRAS = tuple(statement.format(table.name) for table, statement in _ON_POSTGRESQL)
+"""What PostgreSQL is told besides CREATE TABLE."""
+
+DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS batch_step_execution_seq"
+
+for _table, _statement in _ON_POSTGRESQL:
+    _ddl: Any = DDL(_statement.format(_table.name))  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+    event.listen(_table, "after_create", _ddl.execute_if(dialect="postgresql"))
+_ddl = DDL(DROP_SEQUENCE)  # type: ignore[no-untyped-call]
+event.listen(metadata, "after_drop", _ddl.execute_if(dialect="postgresql"))

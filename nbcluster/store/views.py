@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
@@ -46,7 +46,7 @@ class Views:
         self._database = database
         self._dialect = database.dialect
 
-    def _rows(self, statement: Any, bound: dict[str, Any] | None = None) -> Sequence[Row[Any]]:
+    def _rows(self, statement: Any, bound: dict[str, Any] | None = None) -> Sequence[Any]:
         return self._database.read(lambda connection: connection.execute(statement, bound or {}).all())
 
     # --- jobs ---------------------------------------------------------------
@@ -91,7 +91,7 @@ class Views:
         counts = self._counts([row.step_execution_id for row in rows])
         return [_job_row(row, counts.get(row.step_execution_id)) for row in rows]
 
-    def _counts(self, steps: Sequence[int]) -> dict[int, Row[Any]]:
+    def _counts(self, steps: Sequence[int]) -> dict[int, Any]:
         final = partitions.c.status.in_(FINAL)
         statement = (
             select(

@@ -64,8 +64,9 @@ class PostgresWakeup(Wakeup):
 
     def _turns(self, connection: psycopg.Connection[Any]) -> None:
         while not self._stopping:
-            ready, _, _ = select.select([connection.fileno(), self._changed_reader], [], [], _PROBE_EVERY)
-            if self._changed_reader in ready:
+            server, ours = connection.fileno(), self._changed_reader.fileno()
+            ready, _, _ = select.select([server, ours], [], [], _PROBE_EVERY)
+            if ours in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._changed_reader.recv(4096)
                 self._adjust(connection)

@@ -26,7 +26,7 @@ class Custom:
         owners = [getattr(owner, "node_id", owner) for owner in answer]
         if len(owners) != len(partitions):
             raise InputError(
-                f"the strategy {self.name} gave {len(owners)} owners for {len(partitions)} partitions; give one for each"
+                f"the strategy {self.name} gave {len(owners)} owners for {len(partitions)} partitions; give one each"
             )
         known = {one.node_id: one.node_id for one in candidates} | {one.name: one.node_id for one in candidates}
         for owner in owners:

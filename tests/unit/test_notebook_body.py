@@ -71,7 +71,10 @@ def test_nested_functions_see_the_body() -> None:
 
 def test_definitions_are_made_here_and_the_last_function_is_mapped() -> None:
     space: dict[str, Any] = {"__name__": "__main__"}
-    made = step('"""Two."""\nimport math\ndef f(x):\n    return x\nclass C:\n    pass\ndef g(x):\n    return f(x) + 1\n', namespace=space)
+    made = step(
+        '"""Two."""\nimport math\ndef f(x):\n    return x\nclass C:\n    pass\ndef g(x):\n    return f(x) + 1\n',
+        namespace=space,
+    )
     assert made.function is space["g"]
     assert made.function(1) == 2
     assert {"f", "g", "C", "math"} <= set(space)

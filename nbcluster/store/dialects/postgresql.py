@@ -45,6 +45,8 @@ _COPY_FROM = 20  # rows from which COPY's three extra messages pay
 
 
 class PostgreSQL(Dialect):
+    """The lab's server: what PostgreSQL answers."""
+
     name = "postgresql"
 
     def __init__(self, url: URL) -> None:

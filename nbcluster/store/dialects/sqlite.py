@@ -38,6 +38,8 @@ _PATIENCE_MS = 10_000
 
 
 class SQLite(Dialect):
+    """The embedded default: what SQLite answers."""
+
     name = "sqlite"
 
     def __init__(self, url: URL) -> None:
@@ -84,7 +86,7 @@ class SQLite(Dialect):
         return self.between(moment, self.now())
 
     def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
-        return (type_coerce(end, BigInteger) - type_coerce(start, BigInteger)) / type_coerce(1e6, Float)
+        return type_coerce((type_coerce(end, BigInteger) - type_coerce(start, BigInteger)) / 1e6, Float)
 
     def begin_write(self, connection: Connection) -> None:
         # A deferred transaction that reads and then writes fails at once, whatever the time-out.
