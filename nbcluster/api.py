@@ -82,10 +82,11 @@ class Cluster:
                 self._member = member
             return self._member
 
-    def finish_if_master(self, row: JobRow) -> None:
-        """End a complete job at once when this kernel is its master; else its master will."""
-        if self._member is not None and row.master_node_id == self._member.node_id:
-            self.store.coordination.finish_if_complete(row.job_execution_id, row.step_execution_id, row.term)
+    def finish_if_master(self, row: JobRow) -> JobStatus | None:
+        """End a complete job at once when this kernel is its master; None when its master must."""
+        if self._member is None or row.master_node_id != self._member.node_id:
+            return None
+        return self.store.coordination.finish_if_complete(row.job_execution_id, row.step_execution_id, row.term)
 
     # --- fan out ----------------------------------------------------------------------
 
@@ -126,11 +127,8 @@ class Cluster:
         alive = candidates(self._workers())
         slots = sum(one.slots for one in alive) or usable_cores()
         prepared = prepare(function, source, mode, options, slots, self.settings)
-        ids = store_job(self.store, prepared, self.settings, self.node_id, alive)
-        row = self.store.views.job(ids.job_execution_id)
-        if row is None:
-            raise UnknownJob(f"job {ids.job_execution_id} is gone")
-        return JobHandle(self, row)
+        row = store_job(self.store, prepared, self.settings, self.node_id, alive)
+        return JobHandle(self, row, [part.items for part in prepared.parts])
 
     def _workers(self) -> list[Node]:
         return list(self.store.nodes.workers(self.settings.unreachable_node_threshold))

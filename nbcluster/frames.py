@@ -17,7 +17,8 @@ _PARTITION_STATES = ["PENDING", "CLAIMED", "COMPLETED", "FAILED"]
 _JOB_STATES = ["CREATED", "STARTED", "COMPLETED", "FAILED", "STOPPED"]
 
 
-def _frame(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
+def from_rows(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a frame with these columns, also when there are none."""
     return pd.DataFrame([list(row) for row in rows], columns=list(columns))
 
 
@@ -33,14 +34,14 @@ def _times(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def nodes_frame(nodes: Iterable[Node]) -> pd.DataFrame:
-    """One row a node; ``heartbeat_age`` in seconds, ``load`` the busy share of the slots (0 to 1), ``started`` in UTC."""
+    """One row a node; ``heartbeat_age`` in seconds, ``load`` the busy share of its slots, ``started`` in UTC."""
     rows = [
         (n.node_id, n.status.value, round(n.heartbeat_age, 1), n.slots, n.busy, n.load, n.python, n.version, n.host,
          n.pid, n.started)
         for n in nodes
     ]  # fmt: skip
     columns = ("node", "state", "heartbeat_age", "slots", "busy", "load", "python", "version", "host", "pid", "started")
-    return _times(_states(_frame(rows, columns), _NODE_STATES), "started")
+    return _times(_states(from_rows(rows, columns), _NODE_STATES), "started")
 
 
 def jobs_frame(jobs: Iterable[JobRow]) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def jobs_frame(jobs: Iterable[JobRow]) -> pd.DataFrame:
         for j in jobs
     ]  # fmt: skip
     columns = ("job", "name", "state", "user", "items", "done", "failed", "created", "seconds", "strategy")
-    return _times(_states(_frame(rows, columns), _JOB_STATES), "created")
+    return _times(_states(from_rows(rows, columns), _JOB_STATES), "created")
 
 
 def partitions_frame(partitions: Iterable[PartitionRow]) -> pd.DataFrame:
@@ -65,7 +66,7 @@ def partitions_frame(partitions: Iterable[PartitionRow]) -> pd.DataFrame:
         "partition", "key", "state", "node", "attempt", "items", "transferable", "exit_code", "message", "seconds",
         "claimed", "ended",
     )  # fmt: skip
-    frame = _times(_states(_frame(rows, columns), _PARTITION_STATES), "claimed", "ended")
+    frame = _times(_states(from_rows(rows, columns), _PARTITION_STATES), "claimed", "ended")
     frame["seconds"] = frame["seconds"].astype("float64")
     return frame
 
@@ -126,9 +127,9 @@ def errors_frame(items: Iterable[Any]) -> pd.DataFrame:
         for i in items
         if i.error is not None
     ]
-    return _frame(rows, ("item", "partition", "node", "attempt", "error", "message", "traceback"))
+    return from_rows(rows, ("item", "partition", "node", "attempt", "error", "message", "traceback"))
 
 
 def done_frame(done: dict[str, int]) -> pd.DataFrame:
     """Completed partitions per node."""
-    return _frame(sorted(done.items()), ("node", "done"))
+    return from_rows(sorted(done.items()), ("node", "done"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,13 @@ _QUIET_SHARE = 4
 class JobHandle:
     """One job execution.  Everything is read from the database: any kernel can have a handle of any job."""
 
-    def __init__(self, cluster: Cluster, row: JobRow) -> None:
+    def __init__(self, cluster: Cluster, row: JobRow, sizes: Sequence[int] | None = None) -> None:
         self._cluster = cluster
         self._store = cluster.store
         self._row = row
         self._final: Progress | None = None
-        self._first_items: list[int] | None = None
+        self._fresh = sizes is not None
+        self._first_items = None if sizes is None else _starts(sizes)
 
     # --- identity -------------------------------------------------------------
 
@@ -107,13 +109,18 @@ class JobHandle:
 
     def _changes(self, deadline: float | None = None) -> Iterator[Progress]:
         """How far the job is, now and whenever that may have changed, until it is final or ``deadline``."""
-        progress = self._progress()
-        yield progress
-        if progress.status in JOB_FINAL:
-            return
+        if self._final is not None or not self._fresh:
+            progress = self._progress()
+            yield progress
+            if progress.status in JOB_FINAL:
+                return
         self._cluster.join()
         changed = threading.Event()
         unsubscribe = self._store.wakeup.subscribe(job_topic(self.id), changed.set)
+        if self._fresh and self._row.partitions:
+            # Just submitted: it is running, and there is nothing to see before the first news.
+            changed.wait(self._cluster.settings.master_check_interval if deadline is None else 0)
+        self._fresh = False
         try:
             while deadline is None or time.monotonic() < deadline:
                 changed.clear()
@@ -133,10 +140,13 @@ class JobHandle:
 
     def _look(self) -> Progress:
         progress = self._progress()
-        if not progress.open and progress.status not in JOB_FINAL:
-            self._cluster.finish_if_master(self._row)
-            progress = self._progress()
-        return progress
+        if progress.open or progress.status in JOB_FINAL:
+            return progress
+        status = self._cluster.finish_if_master(self._row)
+        if status is None:  # another process is its master, or was quicker
+            return self._progress()
+        self._final = replace(progress, status=status)
+        return self._final
 
     def add_done_callback(self, function: Callable[[JobHandle], object]) -> None:
         """Call ``function(handle)`` in this kernel when the job is final.  It dies with the kernel."""
@@ -235,8 +245,7 @@ class JobHandle:
     def _offsets(self) -> list[int]:
         """Where each partition's items begin in the input."""
         if self._first_items is None:
-            sizes = self._store.views.sizes(self._row.step_execution_id)
-            self._first_items = [0, *accumulate(sizes)][: len(sizes)]
+            self._first_items = _starts(self._store.views.sizes(self._row.step_execution_id))
         return self._first_items
 
     def _raise_unless_completed(self) -> None:
@@ -339,3 +348,8 @@ class JobHandle:
             raise UnknownJob(f"job {resumed.job_execution_id} is gone")
         self._row, self._final, self._first_items = row, None, None
         return self
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    """Where each partition begins, from how many items each holds."""
+    return [0, *accumulate(sizes)][: len(sizes)]

@@ -5,7 +5,7 @@ Times are aware datetimes in UTC, taken from the database's clock.  Durations ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from nbcluster.lifecycle import JOB_FINAL, ExitCode, JobStatus, NodeStatus, PartitionStatus
@@ -98,7 +98,6 @@ class NewJob:
     master_node_id: str
     step: NewStep
     partitions: tuple[NewPartition, ...]
-    parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

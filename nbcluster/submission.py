@@ -15,9 +15,10 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
+from nbcluster.lifecycle import JobStatus
 from nbcluster.member import PYTHON
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, with_chunk
-from nbcluster.records import NewJob, NewPartition, NewStep, Node, Signed
+from nbcluster.records import JobRow, NewJob, NewPartition, NewStep, Node, Signed
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, AssignmentStrategy, Candidate, Planned, choose_strategy
@@ -131,10 +132,8 @@ def candidates(nodes: Sequence[Node], python: str = PYTHON) -> list[Candidate]:
     return [Candidate(node.node_id, node.slots, node.busy) for node in nodes if node.python == python]
 
 
-def store_job(
-    store: Store, prepared: Prepared, settings: Settings, master: str, alive: Sequence[Candidate]
-) -> Submitted:
-    """Assign, sign and store; gives the ids."""
+def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, alive: Sequence[Candidate]) -> JobRow:
+    """Assign, sign and store; gives the job as it now is."""
     planned = [Planned(index, part.key, part.items) for index, part in enumerate(prepared.parts)]
     assignment = prepared.strategy.assign(planned, alive)
     job = NewJob(
@@ -146,7 +145,36 @@ def store_job(
         step=_step(store, prepared, settings, assignment),
         partitions=tuple(_partitions(store, prepared, assignment)),
     )
-    return store.jobs.create(job)
+    return _as_row(job, prepared, store.jobs.create(job))
+
+
+def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:
+    return JobRow(
+        job_execution_id=stored.job_execution_id,
+        name=job.name,
+        user=job.user,
+        host=job.host,
+        status=JobStatus.STARTED,
+        stop_requested=False,
+        strategy=job.step.strategy,
+        mode=job.step.mode,
+        transferable=prepared.transferable,
+        python=job.step.python,
+        uid=job.uid,
+        step_execution_id=stored.step_execution_id,
+        step_name=job.step.name,
+        master_node_id=job.master_node_id,
+        term=1,
+        source=job.step.source,
+        created=stored.created,
+        ended=None,
+        elapsed=0.0,
+        items=sum(part.items for part in prepared.parts),
+        items_done=0,
+        items_failed=0,
+        partitions=len(prepared.parts),
+        partitions_done=0,
+    )
 
 
 def _step(store: Store, prepared: Prepared, settings: Settings, assignment: Assignment) -> NewStep:

@@ -26,7 +26,7 @@ class Arguments:
     header: header.Parts | None = None
     topic: str | None = None
     url: str | None = None
-    count: int = 2
+    count: int | None = None
     slots: int | None = None
     all: bool = False
     job: str = ""
@@ -90,7 +90,15 @@ def _command(name: str, kind: str) -> Command:
         right = magic(name, LINE if kind == CELL else CELL)
         needs = "stands alone on its line, without a body" if kind == CELL else "heads a cell: its body is what runs"
         raise UsageError(f"{typed} is written {right}; it {needs}")
-    raise UsageError(f"{typed}: there is no such command; {_suggest(name, _names(kind), _one_of(_names(kind)))}")
+    raise UsageError(f"{typed}: there is no such command; {_similar_command(name, kind)}")
+
+
+def _similar_command(name: str, kind: str) -> str:
+    other = LINE if kind == CELL else CELL
+    # A close one of the other kind is written with the other number of percent signs, so it is shown in full.
+    elsewhere = [magic(known, other) for known in difflib.get_close_matches(name, _names(other), n=1)]
+    otherwise = f"did you mean {elsewhere[0]}?" if elsewhere else _one_of(_names(kind))
+    return _suggest(name, _names(kind), otherwise)
 
 
 def _read(command: Command, given: Sequence[str]) -> dict[str, Any]:
@@ -165,9 +173,8 @@ def _check(command: Command, values: dict[str, Any]) -> None:
     """What no single option can know."""
     if values.get("partitions") and values.get("chunk"):
         raise UsageError(f"{command.magic}: --partitions and --chunk both set the size of the pieces; give one")
-    if values.get("nodes"):
-        if values.setdefault("strategy", "fixed_node_count") != "fixed_node_count":
-            raise UsageError(f"{command.magic}: --nodes belongs to --strategy fixed")
+    if values.get("nodes") and values.setdefault("strategy", "fixed_node_count") != "fixed_node_count":
+        raise UsageError(f"{command.magic}: --nodes belongs to --strategy fixed")
 
 
 def _suggest(typed: str, known: Sequence[str], otherwise: str) -> str:

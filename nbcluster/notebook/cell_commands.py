@@ -26,15 +26,16 @@ def run(session: Session, arguments: Arguments, line: str, body: str) -> Any:
         # The function first: a body that cannot run should not wait for a costly header.
         with usage():
             step = build(cell, target, session.namespace, session.shell.compile.flags)
-        items = eval(_compile(target, cell), session.namespace) if target is not None else None
+        items = None if target is None else _evaluate(target, cell, session)
         if arguments.command == "local":
             return _local(session, arguments, step, items)
     _follow(session, arguments, _submit(session, arguments, cell, step, items))
     return None
 
 
-def _compile(target: header.Header, cell: Cell) -> Any:
-    return compile(target.expression, cell.filename, "eval", dont_inherit=True)
+def _evaluate(target: header.Header, cell: Cell, session: Session) -> Any:
+    code = compile(target.expression, cell.filename, "eval", dont_inherit=True)
+    return eval(code, session.namespace)  # noqa: S307 -- the reader's own expression, in the reader's own names
 
 
 def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, items: Any) -> JobHandle:

@@ -169,7 +169,7 @@ COMMANDS = (
     Command(
         "up",
         LINE,
-        "start nodes on this machine and wait until they are ready",
+        "start N nodes (default 1) on this machine and wait until they are ready",
         (Positional("count", "N", parse=parse_count),),
         (Option(("--slots",), "slots", "partitions that each node runs at once", "S", parse_count),),
         example="%nbcluster up 2 --slots 1",

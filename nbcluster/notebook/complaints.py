@@ -53,7 +53,9 @@ def from_cell(shell: Any, filename: str) -> Iterator[None]:
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename != filename:
             trace = trace.tb_next
-        raise _drawn(error, _drawing(shell, error, trace)) if trace is not None else error
+        if trace is not None:
+            _drawn(error, _drawing(shell, error, trace))
+        raise
 
 
 def _drawing(shell: Any, error: Exception, trace: TracebackType) -> Callable[[], list[str]]:

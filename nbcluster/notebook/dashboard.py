@@ -64,7 +64,7 @@ class LiveView:
 
     def finish(self) -> None:
         """Show the last state, to stay.  Does nothing before ``start`` and the second time."""
-        if self._unsubscribe is None or self._ended:
+        if self._unsubscribe is None:
             return
         self._service.stop(timeout=1.0)
         last = self._look()

@@ -38,7 +38,7 @@ def _connect(session: Session, arguments: Arguments) -> None:
 
 
 def _up(session: Session, arguments: Arguments) -> None:
-    started = session.cluster.up(arguments.count, slots=arguments.slots)
+    started = session.cluster.up(arguments.count or 1, slots=arguments.slots)
     say(f"{count(len(started), 'node')} ready on this machine")
 
 
@@ -86,10 +86,7 @@ def _bind(session: Session, handle: JobHandle, out: str | None) -> str:
 
 def _logs(session: Session, arguments: Arguments) -> None:
     handle = session.cluster.job(arguments.job)
-    if arguments.partition is None:
-        text = handle.snapshot().log_tail
-    else:
-        text = handle.logs(arguments.partition)
+    text = handle.snapshot().log_tail if arguments.partition is None else handle.logs(arguments.partition)
     say(clean_block(text, longest=len(text)) if text else "nothing was printed")
 
 

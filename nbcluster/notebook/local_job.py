@@ -84,7 +84,7 @@ def _run(step: Step, index: int, item: Any, collect: bool) -> LocalItem:
     value, error = None, None
     try:
         value = step.function(*item) if step.spread else step.function(item)
-    except Exception as failure:  # noqa: BLE001 -- whatever the cell raises belongs to its item
+    except Exception as failure:
         if not collect:
             raise
         error = ItemError(index, type(failure).__name__, str(failure), traceback.format_exc())

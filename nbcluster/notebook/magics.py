@@ -38,6 +38,7 @@ class NBCluster(Magics):
     @no_var_expand
     @line_cell_magic
     def nbcluster(self, line: str, cell: str | None = None) -> Any:
+        """Both magics; ``help.overview()`` takes this text's place."""
         kind = LINE if cell is None else CELL
         with one_line(self.shell):
             with usage():

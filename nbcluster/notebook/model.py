@@ -119,7 +119,8 @@ def _harmless(text: str) -> str:
 
 def summary(snapshot: JobSnapshot) -> str:
     """The job in one line that is the same on every machine: no times, no names of nodes, no ids."""
-    return f"{clean(snapshot.name)}: {snapshot.status}, {_good(snapshot)} of {count(snapshot.items, 'item', grouped=False)}"
+    items = count(snapshot.items, "item", grouped=False)
+    return f"{clean(snapshot.name)}: {snapshot.status}, {_good(snapshot)} of {items}"
 
 
 def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:

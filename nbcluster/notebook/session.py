@@ -37,7 +37,7 @@ class Session:
         return self.connected or self.connect(None)
 
     def connect(self, url: str | None) -> Cluster:
-        """Choose the database: ``url``, else the one of ``%config NBCluster.url``, else of the environment and files."""
+        """Choose the database: ``url``, else that of ``%config NBCluster.url``, else of the environment and files."""
         from nbcluster.api import connect
 
         cluster = connect(url or self.url or None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any, Protocol
+from typing import Protocol
 
 from IPython.display import display
 
@@ -58,17 +58,21 @@ class Silence:
 
     live = False
 
-    def begin(self, view: View) -> None: ...
+    def begin(self, view: View) -> None:
+        """Nothing."""
 
-    def update(self, view: View) -> None: ...
+    def update(self, view: View) -> None:
+        """Nothing."""
 
-    def end(self, view: View) -> None: ...
+    def end(self, view: View) -> None:
+        """Nothing."""
 
 
 class Text(Silence):
     """One line when the job has ended, the same on every machine."""
 
     def end(self, view: View) -> None:
+        """Print the line."""
         say(view.summary)
 
 
@@ -78,28 +82,27 @@ class StatusLine:
     live = False
 
     def begin(self, view: View) -> None:
-        self._write(view)
+        """Write the line."""
+        self.update(view)
 
     def update(self, view: View) -> None:
-        self._write(view)
+        """Write over it; a line that wraps could not be written over, so it is cut."""
+        text = "; ".join([view.headline, *view.obstacles])
+        sys.stderr.write("\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1])
+        sys.stderr.flush()
 
     def end(self, view: View) -> None:
+        """Take it away and print the last state."""
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
         say(view.headline)
-
-    def _write(self, view: View) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        text = "; ".join([view.headline, *view.obstacles])
-        # A line that wraps could not be written over.
-        sys.stderr.write("\r\x1b[K" + text[:width])
-        sys.stderr.flush()
 
 
 class StaticHTML(Silence):
     """HTML when the job has ended."""
 
     def end(self, view: View) -> None:
+        """Display it."""
         display(bundle(view), raw=True)
 
 
@@ -109,29 +112,29 @@ class LiveHTML:
     live = True
 
     def begin(self, view: View) -> None:
+        """Display it under an id by which it can be replaced."""
         self._drawn = ""
         self._output = display(bundle(view), raw=True, display_id=True)
 
     def update(self, view: View) -> None:
+        """Replace it if it changed."""
         made = bundle(view)
         if made["text/html"] != self._drawn:
             self._drawn = made["text/html"]
             self._output.update(made, raw=True)
 
     def end(self, view: View) -> None:
+        """Replace it for good."""
         self._output.update(bundle(view), raw=True)
 
 
 class Widgets:
-    """One HTML widget per block, of which only the changed ones are sent; plain HTML at the end.
-
-    A saved widget is an error message without its kernel, so the output itself is replaced: widgets are closed only
-    after the front end has been told what to show instead.
-    """
+    """One HTML widget per block, of which only the changed ones are sent; plain HTML at the end."""
 
     live = True
 
     def begin(self, view: View) -> None:
+        """Display the widgets; front ends without a widget manager take the HTML beside them."""
         import ipywidgets as widgets
 
         self._blocks = [widgets.HTML(layout=widgets.Layout(margin="0", width="auto")) for _ in render.BLOCKS]
@@ -139,11 +142,10 @@ class Widgets:
         self._box = widgets.VBox([style, *self._blocks], layout=widgets.Layout(width="100%"))
         self.update(view)
         model = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        # Front ends without a widget manager take the HTML beside it.
-        made: dict[str, Any] = {_WIDGET_MIME: model, **bundle(view)}
-        self._output = display(made, raw=True, display_id=True)
+        self._output = display({_WIDGET_MIME: model, **bundle(view)}, raw=True, display_id=True)
 
     def update(self, view: View) -> None:
+        """Replace the blocks that changed, and take no room for those that are empty."""
         for widget, draw in zip(self._blocks, render.BLOCKS, strict=True):
             text = render.block(draw(view))
             if widget.value != text:
@@ -151,6 +153,11 @@ class Widgets:
                 widget.layout.display = None if text else "none"
 
     def end(self, view: View) -> None:
+        """Put HTML in the widgets' place.
+
+        A saved widget is an error message without its kernel.  The widgets are closed only after the front end
+        was told what to show instead.
+        """
         self._output.update(bundle(view), raw=True)
         for widget in (*self._box.children, self._box):
             widget.layout.close()

@@ -48,9 +48,9 @@ CSS = """
 .nbcluster-view details { margin: 0 0 2px 0; }
 .nbcluster-view summary { cursor: pointer; overflow-wrap: anywhere; }
 .nbcluster-view pre.nbc-text { font-family: var(--jp-code-font-family, ui-monospace, Menlo, Consolas, monospace);
-  font-size: 12px; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px; overflow-y: auto;
-  margin: 4px 0 6px 0; padding: 6px 10px; border: none; border-left: 3px solid rgba(127, 127, 127, 0.35);
-  background: rgba(127, 127, 127, 0.09); color: inherit; }
+  font-size: 12px; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 240px;
+  overflow-y: auto; margin: 4px 0 6px 0; padding: 6px 10px; border: none;
+  border-left: 3px solid rgba(127, 127, 127, 0.35); background: rgba(127, 127, 127, 0.09); color: inherit; }
 """
 
 STYLE = f"<style>{CSS}</style>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, select, update
 
 from nbcluster.lifecycle import (
     OPEN,
@@ -32,6 +32,50 @@ class Coordination:
         self._database = database
         self._dialect = database.dialect
         self._releases = Releases(database)
+        self._build()
+
+    def _build(self) -> None:
+        """The statements that end a job, built once."""
+        now = self._dialect.now()
+
+        def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+            return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+        stop = select(job_execution.c.stop_requested).where(job_execution.c.job_execution_id == bindparam("job"))
+        self._count = select(
+            stop.scalar_subquery(),
+            number(partitions.c.status.in_(OPEN)),
+            number(partitions.c.status == PartitionStatus.FAILED.value),
+            number(partitions.c.exit_code == ExitCode.CANCELLED.value),
+        ).where(partitions.c.master_step_execution_id == bindparam("step"))
+        running = [status.value for status in job_sources(JobStatus.COMPLETED)]
+        self._end_coordination = (
+            update(coordination)
+            .where(
+                coordination.c.job_execution_id == bindparam("job"),
+                coordination.c.master_step_execution_id == bindparam("step"),
+                coordination.c.term == bindparam("its_term"),
+                coordination.c.status.in_(running),
+            )
+            .values(status=bindparam("status"), last_updated=now)
+        )
+        ended = {
+            "status": bindparam("status"),
+            "exit_code": bindparam("exit_code"),
+            "end_time": now,
+            "last_updated": now,
+        }
+        self._end_step = (
+            update(step_execution)
+            .where(step_execution.c.step_execution_id == bindparam("step"), step_execution.c.status.in_(running))
+            .values(**ended)
+        )
+        self._end_job = (
+            update(job_execution)
+            .where(job_execution.c.job_execution_id == bindparam("job"), job_execution.c.status.in_(running))
+            .values(**ended)
+        )
+        self._completion = insert(events).values(event_time=now, phase="COMPLETION_DETECTED")
 
     def request_stop(self, job_id: int) -> bool:
         """Ask a running job to stop: what is PENDING fails as CANCELLED now, what runs is stopped by its node."""
@@ -106,61 +150,24 @@ class Coordination:
         Completeness is a query, never a counter.  Final partitions stay final, so what
         the query saw holds whenever this transaction commits.
         """
+        named = {"job": job_id, "step": step_id, "its_term": term}
 
         def work(connection: Connection) -> JobStatus | None:
-            self._cancel_left_over(connection, job_id)
-            still_open = exists().where(partitions.c.master_step_execution_id == step_id, partitions.c.status.in_(OPEN))
-            if connection.scalar(select(still_open)):
+            stop, still_open, failed, cancelled = connection.execute(self._count, named).one()
+            if stop and still_open:
+                # What was handed back since the stop was asked for will never be claimed.
+                self._releases.cancel_pending(connection, job_id)
+                stop, still_open, failed, cancelled = connection.execute(self._count, named).one()
+            if still_open:
                 return None
-            status = self._outcome(connection, job_id, step_id)
-            now = self._dialect.now()
-            mine = connection.execute(
-                update(coordination)
-                .where(
-                    coordination.c.job_execution_id == job_id,
-                    coordination.c.master_step_execution_id == step_id,
-                    coordination.c.term == term,
-                    coordination.c.status.in_(job_sources(status)),
-                )
-                .values(status=status, last_updated=now)
-            ).rowcount
-            if not mine:
+            status = final_job_status(failed=failed, stop_requested=bool(stop), cancelled=cancelled)
+            ended = named | {"status": status.value, "exit_code": status.value}
+            if not connection.execute(self._end_coordination, ended).rowcount:
                 return None
-            self._end_rows(connection, job_id, step_id, status)
+            connection.execute(self._end_step, ended)
+            connection.execute(self._end_job, ended)
+            connection.execute(self._completion, {"job_execution_id": job_id})
             self._database.announce(connection, [job_topic(job_id)])
             return status
 
         return self._database.write(work)
-
-    def _cancel_left_over(self, connection: Connection, job_id: int) -> None:
-        """In a job that was asked to stop, what was handed back meanwhile will never be claimed."""
-        stop = select(job_execution.c.stop_requested).where(job_execution.c.job_execution_id == job_id)
-        if connection.scalar(stop):
-            self._releases.cancel_pending(connection, job_id)
-
-    def _outcome(self, connection: Connection, job_id: int, step_id: int) -> JobStatus:
-        failed, cancelled = connection.execute(
-            select(
-                func.count(),
-                func.count().filter(partitions.c.exit_code == ExitCode.CANCELLED),
-            ).where(partitions.c.master_step_execution_id == step_id, partitions.c.status == PartitionStatus.FAILED)
-        ).one()
-        stop = connection.scalar(
-            select(job_execution.c.stop_requested).where(job_execution.c.job_execution_id == job_id)
-        )
-        return final_job_status(failed=failed, stop_requested=bool(stop), cancelled=cancelled)
-
-    def _end_rows(self, connection: Connection, job_id: int, step_id: int, status: JobStatus) -> None:
-        now = self._dialect.now()
-        ended = {"status": status, "exit_code": status.value, "end_time": now, "last_updated": now}
-        connection.execute(
-            update(step_execution)
-            .where(step_execution.c.step_execution_id == step_id, step_execution.c.status.in_(job_sources(status)))
-            .values(**ended)
-        )
-        connection.execute(
-            update(job_execution)
-            .where(job_execution.c.job_execution_id == job_id, job_execution.c.status.in_(job_sources(status)))
-            .values(**ended)
-        )
-        connection.execute(insert(events).values(event_time=now, phase="COMPLETION_DETECTED", job_execution_id=job_id))

@@ -27,6 +27,7 @@ class Database:
     def __init__(self, url: str, pool_size: int = 2) -> None:
         self.dialect: Dialect = dialect_for(_parse(url))
         self.engine = self.dialect.make_engine(pool_size)
+        self._reading = self.engine.execution_options(**self.dialect.reading)
         self.after_commit: Callable[[Iterable[str]], None] = lambda _topics: None
 
     @property
@@ -54,12 +55,13 @@ class Database:
     def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         for tried in range(1, _TRIES + 1):
             try:
-                with self.engine.connect() as connection:
+                with (self.engine if writes else self._reading).connect() as connection:
                     connection.info.pop("topics", None)
                     if writes:
                         self.dialect.begin_write(connection)
                     result = work(connection)
-                    connection.commit()
+                    if writes:
+                        connection.commit()
                     topics = connection.info.pop("topics", None)
                 if topics:
                     self.after_commit(topics)

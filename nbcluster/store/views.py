@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, bindparam, case, func, select
 
 from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
@@ -27,6 +27,22 @@ CELLS = 2000
 """Cells of the partition map; a job with more partitions puts several into one."""
 
 _WORST_FIRST = "frc."  # a failed partition decides its cell's letter, then a running one ...
+
+
+_PROGRESS = (
+    select(
+        job_execution.c.status.label("job_status"),
+        job_execution.c.stop_requested,
+        partitions.c.status,
+        func.count(partitions.c.status).label("number"),
+        func.coalesce(func.sum(partitions.c.item_count), 0).label("items"),
+        func.coalesce(func.sum(partitions.c.failed_items), 0).label("failed"),
+        func.sum(case((partitions.c.exit_code == ExitCode.CANCELLED.value, 1), else_=0)).label("cancelled"),
+    )
+    .select_from(job_execution.outerjoin(partitions, partitions.c.master_step_execution_id == bindparam("step")))
+    .where(job_execution.c.job_execution_id == bindparam("job"))
+    .group_by(job_execution.c.status, job_execution.c.stop_requested, partitions.c.status)
+)
 
 
 class FailedGroup(NamedTuple):
@@ -111,30 +127,15 @@ class Views:
 
     def progress(self, job_id: int, step_id: int) -> Progress:
         """How far a job is."""
-        state = self._rows(
-            select(job_execution.c.status, job_execution.c.stop_requested).where(
-                job_execution.c.job_execution_id == job_id
-            )
-        )[0]
-        cancelled = partitions.c.exit_code == ExitCode.CANCELLED
-        counted = self._rows(
-            select(
-                partitions.c.status,
-                func.count().label("number"),
-                func.sum(partitions.c.item_count).label("items"),
-                func.sum(partitions.c.failed_items).label("failed"),
-                func.sum(case((cancelled, 1), else_=0)).label("cancelled"),
-            )
-            .where(partitions.c.master_step_execution_id == step_id)
-            .group_by(partitions.c.status)
-        )
+        counted = self._rows(_PROGRESS, {"job": job_id, "step": step_id})
+        state = counted[0]
         by_status = {row.status: row for row in counted}
 
         def total(column: str, *statuses: PartitionStatus) -> int:
             return sum(int(getattr(by_status[status], column)) for status in statuses if status in by_status)
 
         return Progress(
-            status=JobStatus(state.status),
+            status=JobStatus(state.job_status),
             stop_requested=bool(state.stop_requested),
             pending=total("number", PartitionStatus.PENDING),
             claimed=total("number", PartitionStatus.CLAIMED),

@@ -152,7 +152,9 @@ def test_what_a_body_cannot_be(body: str, says: str) -> None:
         "with open as t:\n    t += n",
         "import os as t\nt += n",
         "global t\nt += n",
-        "match n:\n    case [*t]:\n        t += n\n    case {'a': 1, **t}:\n        t += n\n    case t:\n        t += n\nn",
+        "match n:\n    case [*t]:\n        t += n\nn",
+        "match n:\n    case {1: 2, **t}:\n        t += n\nn",
+        "match n:\n    case t:\n        t += n\nn",
         "try:\n    n\nexcept ValueError as t:\n    t += n\nn",
     ],
 )

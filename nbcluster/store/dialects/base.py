@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, Table, insert
 from sqlalchemy.exc import DBAPIError
@@ -14,17 +14,12 @@ from sqlalchemy.types import TypeEngine
 from nbcluster.errors import DatabaseError
 
 
-class Batch(NamedTuple):
-    """Rows of values that a statement joins: the source, and its bound parameters by name."""
-
-    source: FromClause
-    parameters: dict[str, Any]
-
-
 class Dialect(ABC):
     """One database's answers.  Knows no status word and no rule of nbcluster."""
 
     name: str
+    reading: ClassVar[dict[str, Any]] = {}
+    """Execution options of a connection that only reads."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
