@@ -42,7 +42,8 @@ class Outcome:
     """How a call ended: the child's own words, or what is known of its death.
 
     ``head`` is None when the child died; ``death`` then says how.  ``started`` is False
-    for a call that was taken back before it reached a child.
+    for a call that was taken back before it reached a child.  ``seconds`` is the time that
+    user code ran, ``taken`` the time that the slot was taken.
     """
 
     claim: Claim
@@ -52,6 +53,7 @@ class Outcome:
     log: bytes = b""
     death: str = ""
     seconds: float = 0.0
+    taken: float = 0.0
 
 
 @dataclass(slots=True)
@@ -197,6 +199,7 @@ class Executor:
                 blobs=tuple(blobs),
                 log=slot.output.take(),
                 seconds=float(head["seconds"]),
+                taken=time.monotonic() - busy.began,
             )
         )
 

@@ -9,13 +9,13 @@ HELD_PER_SLOT = 0.1
 
 LARGEST_CLAIM = 500
 HAND_BACK_AFTER = 0.5
-"""Seconds after which a claimed partition that no slot could begin goes back."""
+"""Seconds after which a claimed partition goes back, if no slot will begin it soon."""
 
 _WEIGHT = 0.3
 
 
 class Pace:
-    """The observed duration of a step's partitions, as a running mean in seconds; None before the first."""
+    """How long a slot is taken by a partition of a step: a running mean in seconds; None before the first."""
 
     def __init__(self) -> None:
         self.seconds: float | None = None
@@ -46,3 +46,15 @@ def wanted(slots: int, running: int, queued: int, pace: Pace) -> int:
     if queued > target // 2 and free <= queued:
         return 0
     return max(0, target - queued)
+
+
+def is_stuck(slots: int, running_for: list[float], waiting: int, pace: Pace) -> bool:
+    """Whether partitions that have waited for ``HAND_BACK_AFTER`` will go on waiting.
+
+    They will when every slot is taken by a partition that runs long already, or when
+    those before them take longer than that altogether.
+    """
+    if len(running_for) < slots:
+        return False
+    all_long = min(running_for) > HAND_BACK_AFTER / 2
+    return all_long or waiting * (pace.seconds or 0.0) / slots > HAND_BACK_AFTER

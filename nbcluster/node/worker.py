@@ -16,7 +16,7 @@ from nbcluster.errors import DatabaseError, SignatureError
 from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.node import conclusion
 from nbcluster.node.executor import Call, Executor, Outcome
-from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, wanted
+from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, is_stuck, wanted
 from nbcluster.records import Claim, Finish, StepToRun
 from nbcluster.store import Store
 
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
 _STEAL_AFTER = 0.1
-_RETRY_PAUSE = 0.5
+COMPARE_EVERY = 5.0
+"""Seconds between two comparisons of this node's claims here and in the database."""
 
 
 class Worker:
@@ -42,6 +43,9 @@ class Worker:
         self._revalidate = False
         self._held: dict[int, tuple[Claim, float]] = {}
         self._unrecorded: list[Finish] = []
+        self._unprepared: list[tuple[StepToRun, list[Claim]]] = []
+        self._checked: set[int] = set()
+        self._compared_at = time.monotonic()
         self._paces: dict[int, Pace] = {}
         self._functions: OrderedDict[str, bytes] = OrderedDict()
         self._idle_since: dict[int, float] = {}
@@ -79,6 +83,7 @@ class Worker:
             self._stop_cancelled()
         self._check_stops = False
         self._hand_back_stuck()
+        self._prepare()
         if self.draining or not self._maybe_work or not self._in_touch():
             return self._pause()
         return self._claim_more()
@@ -95,7 +100,7 @@ class Worker:
                 continue  # it was moved while it ran, and its child stopped for that
             self._unrecorded.append(self._finish_for(outcome))
             if outcome.head is not None:
-                self._pace(outcome.claim.step).observe([outcome.seconds])
+                self._pace(outcome.claim.step).observe([outcome.taken])
         if not self._unrecorded:
             return
         accepted = self._commit(self._unrecorded)
@@ -143,12 +148,18 @@ class Worker:
         now = time.monotonic()
         running = self._executor.running()
         begun = {claim.partition_id for claim, _ in running}
-        stuck = {n for n, (_, since) in self._held.items() if n not in begun and now - since > HAND_BACK_AFTER}
-        if not stuck or len(running) < self._executor.slots:
+        waiting = {
+            claim.partition_id: claim
+            for claim, since in self._held.values()
+            if claim.partition_id not in begun and now - since > HAND_BACK_AFTER
+        }
+        if not waiting:
             return
-        for claim, seconds in running:
-            self._pace(claim.step).slow_down(seconds)
-        self._executor.cancel(stuck)
+        pace = self._pace(next(iter(waiting.values())).step)
+        if is_stuck(self._executor.slots, [seconds for _, seconds in running], len(waiting), pace):
+            for claim, seconds in running:
+                self._pace(claim.step).slow_down(seconds)
+            self._executor.cancel(set(waiting))
 
     def hand_back_queued(self) -> None:
         """Give back everything that no child has begun."""
@@ -179,6 +190,7 @@ class Worker:
         pause: float | None = None
         steps = [step for step in self._store.jobs.started_steps() if self._eligible(step)]
         self._maybe_work = False
+        self._give_back_unknown()
         for step in steps:
             queued = len(self._held) - len(self._executor.running())
             number = wanted(slots, len(self._executor.running()), max(0, queued), self._pace(step))
@@ -189,6 +201,7 @@ class Worker:
         started = {step.step_execution_id for step in steps}
         self._paces = {step: pace for step, pace in self._paces.items() if step in started}
         self._idle_since = {step: since for step, since in self._idle_since.items() if step in started}
+        self._checked &= started
         return pause if pause is not None else self._pause()
 
     def _might_claim(self, slots: int, running: int) -> bool:
@@ -227,18 +240,39 @@ class Worker:
         now = time.monotonic()
         for claim in claims:
             self._held[claim.partition_id] = (claim, now)
-        once = [claim for claim in claims if not claim.transferable]
-        if once:
-            begun = self._store.claims.start(once)
-            claims = [claim for claim in claims if claim.transferable or claim.partition_id in begun]
-        calls: list[Call] = []
-        for claim in claims:
-            try:
-                calls.append(self._call(step, claim))
-            except SignatureError as error:
-                log.error("refused: partition %d of %s: %s", claim.index, step.job_name, error)
-                self._unrecorded.append(_refused(claim, error))
-        self._executor.submit(calls)
+        self._unprepared.append((step, claims))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Hand claims to the children.  What the database interrupts here is taken up by the next pass."""
+        while self._unprepared:
+            step, claims = self._unprepared[0]
+            once = [claim for claim in claims if not claim.transferable]
+            begun = self._store.claims.start(once) if once else set()
+            calls: list[Call] = []
+            for claim in claims:
+                if not claim.transferable and claim.partition_id not in begun:
+                    self._held.pop(claim.partition_id, None)
+                    continue
+                try:
+                    calls.append(self._call(step, claim))
+                except SignatureError as error:
+                    log.error("refused: partition %d of %s: %s", claim.index, step.job_name, error)
+                    self._unrecorded.append(_refused(claim, error))
+            self._executor.submit(calls)
+            self._unprepared.pop(0)
+
+    def _give_back_unknown(self) -> None:
+        """Return claims that are ours in the database but not here: the answer to their COMMIT was lost."""
+        now = time.monotonic()
+        if now - self._compared_at < COMPARE_EVERY:
+            return
+        self._compared_at = now
+        known = {(claim.partition_id, claim.token) for claim, _ in self._held.values()}
+        unknown = [one for one in self._store.claims.held_by(self._node_id) if (one[0], one[1]) not in known]
+        if unknown:
+            log.warning("%d claims of this node were not known to it and are given back", len(unknown))
+            self._store.claims.give_back(self._node_id, unknown)
 
     def _call(self, step: StepToRun, claim: Claim) -> Call:
         function = self._function(step)
@@ -250,14 +284,15 @@ class Worker:
         return Call(claim, function, body)
 
     def _function(self, step: StepToRun) -> bytes:
-        """The function of a step, read and checked once while it stays in the cache."""
-        known = self._functions.get(step.function_id)
-        if known is not None:
-            self._functions.move_to_end(step.function_id)
-            return known
-        body = self._store.jobs.function(step.function_id) or b""
-        self._store.signer.check(step.function_mac, "function", step.uid, step.name, body=body)
+        """The function of a step: read once while it stays in the cache, checked once for each step."""
+        body = self._functions.get(step.function_id)
+        if body is None:
+            body = self._store.jobs.function(step.function_id) or b""
+        if step.step_execution_id not in self._checked:
+            self._store.signer.check(step.function_mac, "function", step.uid, step.name, body=body)
+            self._checked.add(step.step_execution_id)
         self._functions[step.function_id] = body
+        self._functions.move_to_end(step.function_id)
         while len(self._functions) > 1 and sum(map(len, self._functions.values())) > _FUNCTION_CACHE_BYTES:
             self._functions.popitem(last=False)
         return body

@@ -72,8 +72,8 @@ class View:
 
 _STATES = (
     (PartitionStatus.COMPLETED, "c", "completed"),
-    (PartitionStatus.CLAIMED, "r", "running"),
     (PartitionStatus.FAILED, "f", "failed"),
+    (PartitionStatus.CLAIMED, "r", "running"),
     (PartitionStatus.PENDING, ".", "pending"),
 )
 

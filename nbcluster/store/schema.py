@@ -53,7 +53,7 @@ def check(database: Database) -> str:
     if not exists(database):
         raise SchemaMissing(f"{database.url} has no nbcluster tables; run: nbcluster init --url '{database.url}'")
     rows = database.read(lambda connection: connection.execute(select(cluster.c.name, cluster.c.value)).all())
-    facts = dict(row._tuple() for row in rows)
+    facts = {row.name: row.value for row in rows}
     try:
         version, cluster_id = int(facts["schema_version"]), str(facts["cluster_id"])
     except (KeyError, ValueError) as error:

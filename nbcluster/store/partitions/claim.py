@@ -14,6 +14,7 @@ from nbcluster.records import Claim, Signed, StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import partitions
+from nbcluster.store.wakeup import WORK
 
 # Written out in the statement, so that the planner sees that the partial indexes fit.
 PENDING = literal(PartitionStatus.PENDING.value, literal_execute=True)
@@ -131,6 +132,34 @@ class Claims:
             for row in rows
             if (row[1], row[2], row[3]) == (by_id[row[0]].attempt, by_id[row[0]].token, by_id[row[0]].node_id)
         }
+
+    def held_by(self, node_id: str) -> list[tuple[int, int, int]]:
+        """What a node has CLAIMED: (partition, token, attempt)."""
+        statement = select(partitions.c.step_execution_id, partitions.c.claim_token, partitions.c.attempt).where(
+            partitions.c.assigned_node == node_id, partitions.c.status == CLAIMED
+        )
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def give_back(self, node_id: str, claims: Sequence[tuple[int, int, int]]) -> None:
+        """Make claims of a node, which it never began, PENDING again."""
+
+        def work(connection: Connection) -> None:
+            for partition_id, token, attempt in claims:
+                connection.execute(
+                    update(partitions)
+                    .where(
+                        partitions.c.step_execution_id == partition_id,
+                        partitions.c.claim_token == token,
+                        partitions.c.attempt == attempt,
+                        partitions.c.assigned_node == node_id,
+                        partitions.c.status == CLAIMED,
+                    )
+                    .values(status=PartitionStatus.PENDING, assigned_node=None, last_updated=self._dialect.now())
+                )
+            self._database.announce(connection, [WORK])
+
+        self._database.write(work)
 
 
 def _owned(claim: Claim) -> tuple[Any, ...]:
