@@ -98,6 +98,8 @@ class LocalNodes:
             if self._living(file) is None:
                 for suffix in (".pid", ".lock", ".log"):
                     file.with_suffix(suffix).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()  # unless a node is in it still
         return len(alive)
 
     def _living(self, file: Path) -> int | None:

@@ -21,6 +21,9 @@ from nbcluster.records import NewNode
 from nbcluster.service import Service
 from nbcluster.store import Store
 
+_SECOND_LOOK = 0.3
+"""Seconds until a process whose sign of life is missing is looked at again."""
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The minor version that a job's nodes must share: pickled code does not travel between two."""
 
@@ -82,10 +85,11 @@ class Member:
         """Something may have ended: run the maintenance pass."""
         self._maintenance.wake()
 
-    def _maintain(self) -> None:
+    def _maintain(self) -> float | None:
         self._liveness.sweep()
         adopt_orphans(self._store, self.node_id, self._settings.unreachable_node_threshold)
         finish_complete_jobs(self._store, self.node_id)
+        return _SECOND_LOOK if self._store.presence.in_doubt else None
 
     def stop_watching(self) -> None:
         """End the maintenance; the heart goes on beating."""

@@ -97,18 +97,29 @@ def pack_function(function: Callable[..., Any], max_capture: int) -> bytes:
         raise CannotPickle(_unpicklable_capture(function, error)) from error
 
 
-def pack_arguments(value: Any, what: str) -> bytes:
-    """The arguments of one partition.  ``what`` names them in the error: "items 10 to 19"."""
+def pack_arguments(value: Any, names: Iterable[str], whole: str) -> bytes:
+    """The arguments of one partition.
+
+    Raises CannotPickle, naming the culprit by the one of ``names`` that belongs to its
+    entry ("item 17"), or ``whole`` when the value has no entries.
+    """
     try:
         return dump(value)
     except Exception as error:
-        culprit = _first_unpicklable(value) if isinstance(value, (list, tuple)) else None
-        if culprit is not None:
-            place, item = culprit
-            raise CannotPickle(
-                f"item {place} of {what} ({_type_name(item)}) cannot be pickled: {_reason(error)}"
-            ) from error
-        raise CannotPickle(f"{what} ({_type_name(value)}) cannot be pickled: {_reason(error)}") from error
+        entries = _entries(value)
+        for name, entry in zip(names, entries, strict=False):
+            try:
+                dump(entry)
+            except Exception as why:
+                raise CannotPickle(f"{name} ({_type_name(entry)}) cannot be pickled: {_reason(why)}") from error
+        raise CannotPickle(f"{whole} ({_type_name(value)}) cannot be pickled: {_reason(error)}") from error
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    """What a value consists of: the entries of a list, or the arguments of a call."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+        return [*value[0], *value[1].values()]
+    return value if isinstance(value, (list, tuple)) else []
 
 
 def unpack(body: bytes, what: str) -> Any:
@@ -232,15 +243,6 @@ def _unpicklable_capture(function: Callable[..., Any], error: Exception) -> str:
                 "make it inside the function instead"
             )
     return f"{getattr(function, '__name__', 'the function')} cannot be sent to a node: {_reason(error)}"
-
-
-def _first_unpicklable(values: Iterable[Any]) -> tuple[int, Any] | None:
-    for place, value in enumerate(values):
-        try:
-            dump(value)
-        except Exception:
-            return place, value
-    return None
 
 
 def _type_name(value: Any) -> str:

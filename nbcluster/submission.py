@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import itertools
 import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ def prepare(function: Any, source: Any, mode: str, options: Options, slots: int,
     parts = _split(source, mode, options, wanted)
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
     packed = payload.pack_function(function, limit)
-    arguments = tuple(payload.pack_arguments(part.value, _what(part, mode)) for part in parts)
+    arguments = _pack_parts(parts, mode)
     return Prepared(
         name=_checked_name(options.name, function),
         uid=secrets.token_hex(16),
@@ -103,8 +104,18 @@ def _split(source: Any, mode: str, options: Options, wanted: int) -> Sequence[Pa
     return parts
 
 
-def _what(part: Part, mode: str) -> str:
-    return "the arguments" if mode == payload.CALL else f"partition {part.key}"
+def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
+    packed, first = [], 0
+    for part in parts:
+        names = _argument_names(part.value) if mode == payload.CALL else (f"item {n}" for n in itertools.count(first))
+        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}"))
+        first += part.items
+    return tuple(packed)
+
+
+def _argument_names(call: tuple[Sequence[Any], dict[str, Any]]) -> Iterator[str]:
+    yield from (f"argument {place}" for place in range(1, len(call[0]) + 1))
+    yield from (f"argument {name!r}" for name in call[1])
 
 
 def _checked_name(name: str | None, function: Any) -> str:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from nbcluster.config import Settings, load_settings
 from nbcluster.errors import ConfigError
-from nbcluster.signing import make_shared_key, shared_key, shared_key_path
+from nbcluster.signing import Signer, make_shared_key, shared_key, shared_key_path
 from nbcluster.store import schema
 from nbcluster.store.engine import Database
-from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.tables import SCHEMA_VERSION
-from nbcluster.store.views import Views
 
-_NEEDED = (
-    "Every machine that runs a node or a notebook needs a copy of that file at the same place, readable by its user "
-    "alone\n(or anywhere, named by NBCLUSTER_KEY_FILE). Whoever has it can run code on the nodes: send it by scp, "
-    "not by mail."
-)
+_NEEDED = """\
+Every machine that runs a node or a notebook needs a copy of that file: at the same place below the home directory,
+or anywhere and named by NBCLUSTER_KEY_FILE, readable by its user alone (chmod 600).
+Whoever has it can run code on the nodes: copy it by scp, do not mail it."""
 
 
 def script(url: str | None, *, dropping: bool) -> str:
@@ -33,31 +31,42 @@ def initialize(url: str | None, *, new_key: bool) -> str:
         made = schema.create(database)
         cluster_id = schema.check(database)
         state = "the tables are made" if made else "already there"
-        heading = f"{database.url}: {state}, schema version {SCHEMA_VERSION}"
+        said = [f"{database.url}: {state}, schema version {SCHEMA_VERSION}"]
         if database.dialect.file is not None:
-            return f"{heading}\nOnly you can read it; it makes its own key on first use."
-        return f"{heading}\n{_key(database, cluster_id, settings, may_make=made or new_key or _unused(database))}"
+            said.append("Nobody else can read it; it makes its own key on first use.")
+        else:
+            said += _key(database, cluster_id, settings, new=new_key)
+        return "\n".join(said)
     finally:
         database.close()
 
 
-def _unused(database: Database) -> bool:
-    """Nobody has a key yet whose work a new one would refuse."""
-    return not NodeRegistry(database).all() and not Views(database).jobs(running_only=False, limit=1)
-
-
-def _key(database: Database, cluster_id: str, settings: Settings, *, may_make: bool) -> str:
-    """Where the key is; makes one if there is none and ``may_make``."""
+def _key(database: Database, cluster_id: str, settings: Settings, *, new: bool) -> list[str]:
+    """Where the key is; makes one if nobody has, or if ``new``."""
     path = shared_key_path(cluster_id)
-    if settings.key_file or os.environ.get("NBCLUSTER_KEY"):
-        shared_key(cluster_id, settings.key_file)  # says what is wrong with it
-        return f"Its key is {settings.key_file or 'the one in NBCLUSTER_KEY'}"
-    if path.exists():
-        shared_key(cluster_id)
-        return f"Its key is {path}\n{_NEEDED}"
-    if not may_make:
+    given = bool(settings.key_file or os.environ.get("NBCLUSTER_KEY"))
+    known = schema.key_mark(database)
+    fresh = not given and not path.exists()
+    if fresh and known is not None and not new:
+        raise ConfigError(_missing(path))
+    if fresh:
+        make_shared_key(cluster_id)
+    mark = Signer(cluster_id, shared_key(cluster_id, settings.key_file)).mark
+    if schema.record_key(database, mark, replace=new) != mark:
+        if fresh:  # somebody else was quicker
+            path.unlink()
+            raise ConfigError(_missing(path))
         raise ConfigError(
-            f"{database.url} is in use already, and its key is not on this machine: copy {path.name} from a machine "
-            f"that has it to {path} (chmod 600); if nobody has it any more: nbcluster init --new-key"
+            f"the key on this machine is not this cluster's: copy {path.name} from the machine where 'nbcluster init' "
+            "ran; if nobody has it any more: nbcluster init --new-key"
         )
-    return f"Its new key is {make_shared_key(cluster_id)}\n{_NEEDED}"
+    if given:
+        return [f"Its key is {settings.key_file or 'the one in NBCLUSTER_KEY'}"]
+    return [f"Its {'new ' if fresh else ''}key is {path}", _NEEDED]
+
+
+def _missing(path: Path) -> str:
+    return (
+        f"the tables are there, but this cluster's key is not on this machine: copy {path.name} from the machine where "
+        f"'nbcluster init' ran to {path}; if nobody has it any more: nbcluster init --new-key"
+    )

@@ -24,6 +24,7 @@ from nbcluster.node import wire
 from nbcluster.running import Current, set_current
 
 _TEXT_LIMIT = 64 << 10
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
 
@@ -111,7 +112,7 @@ def _run(
         "type": wire.OUTCOME,
         "call": head["call"],
         "seconds": time.monotonic() - began,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT,
     }
     return outcome, blobs
 

@@ -57,6 +57,7 @@ class Heartbeat:
     def register(self) -> None:
         """Appear in the registry."""
         before = time.monotonic()
+        self._store.presence.hold(self.node_id)
         self._store.nodes.register(self._node)
         self._last = self._unbroken_since = before
 

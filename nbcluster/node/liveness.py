@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from nbcluster.lifecycle import NodeStatus
+from nbcluster.lifecycle import PRESENT, NodeStatus
 from nbcluster.node.heartbeat import Heartbeat
 from nbcluster.records import Node
 from nbcluster.store import Store
@@ -25,24 +25,32 @@ class Liveness:
         self._cleanup = cleanup
 
     def sweep(self) -> None:
-        """Mark and remove silent nodes, if this process is in a position to judge."""
-        if not self._heartbeat.unbroken_for(self._unreachable):
-            return
-        for node in self._store.nodes.silent(self._unreachable):
-            if node.node_id == self._heartbeat.node_id:
+        """Move the work of those that are surely gone, and mark and remove the silent.
+
+        Silence is judged only by a process that was itself in unbroken contact.
+        """
+        me = self._heartbeat.node_id
+        others = [node for node in self._store.nodes.all() if node.node_id != me]
+        present = {node.node_id: node for node in others if node.status in PRESENT}
+        for node_id in self._store.presence.vanished(me, present):
+            self._suspect(present[node_id], 0.0)
+        if self._heartbeat.unbroken_for(self._unreachable):
+            self._judge_silence(others)
+
+    def _judge_silence(self, others: list[Node]) -> None:
+        for node in others:
+            if node.heartbeat_age <= self._unreachable:
                 continue
             if node.status is not NodeStatus.UNREACHABLE:
-                self._suspect(node)
+                self._suspect(node, self._unreachable)
             elif node.heartbeat_age > self._cleanup:
                 self._remove(node)
 
-    def _suspect(self, node: Node) -> None:
-        losses = self._store.suspect(node.node_id, self._unreachable)
+    def _suspect(self, node: Node, silent_for: float) -> None:
+        losses = self._store.suspect(node.node_id, silent_for)
         if losses is not None:
-            log.warning(
-                "%s is silent for %.1f s: UNREACHABLE, %d partitions moved, %d failed",
-                node.node_id, node.heartbeat_age, *losses,
-            )  # fmt: skip
+            why = f"silent for {node.heartbeat_age:.1f} s" if silent_for else "gone: its process has ended"
+            log.warning("%s is %s: UNREACHABLE, %d partitions moved, %d failed", node.node_id, why, *losses)
 
     def _remove(self, node: Node) -> None:
         if self._store.remove_silent(node.node_id, self._cleanup):

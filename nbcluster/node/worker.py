@@ -96,7 +96,7 @@ class Worker:
 
     def _record(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            if outcome.claim.partition_id not in self._held:
+            if not self._holds(outcome.claim):
                 continue  # it was moved while it ran, and its child stopped for that
             self._unrecorded.append(self._finish_for(outcome))
             if outcome.head is not None:
@@ -106,7 +106,8 @@ class Worker:
         accepted = self._commit(self._unrecorded)
         for finish in self._unrecorded:
             claim = finish.claim
-            self._held.pop(claim.partition_id, None)
+            if self._holds(claim):
+                del self._held[claim.partition_id]
             if claim.partition_id not in accepted:
                 log.warning(
                     "FENCED: partition %d of %s, attempt %d, belongs to another node by now; its outcome is dropped",
@@ -115,6 +116,11 @@ class Worker:
         self._unrecorded = []
         self._maybe_work = True
 
+    def _holds(self, claim: Claim) -> bool:
+        """Whether this very claim is held: a partition that was moved may have come back as a later attempt."""
+        held = self._held.get(claim.partition_id)
+        return held is not None and held[0].token == claim.token
+
     def _finish_for(self, outcome: Outcome) -> Finish:
         stopped = outcome.claim.step.step_execution_id in self._stopped_steps
         return conclusion.finish_for(outcome, self._store.signer, stopped=stopped)
@@ -122,8 +128,8 @@ class Worker:
     def _commit(self, finishes: list[Finish]) -> set[int]:
         try:
             return self._store.finishes.finish(finishes)
-        except DatabaseError:
-            if len(finishes) == 1:
+        except DatabaseError as error:
+            if error.exit_code == 3:
                 raise
         # One bad row must not spoil the others: what fails alone is recorded as failed.
         accepted: set[int] = set()
@@ -177,7 +183,7 @@ class Worker:
         for partition_id in lost:
             self._held.pop(partition_id, None)
         if lost:
-            log.warning("%d partitions were moved to other nodes while this one was out of touch", len(lost))
+            log.warning("FENCED: %d partitions were moved while this node was out of touch; it drops them", len(lost))
             self._executor.cancel(lost)
         self._revalidate = False
 

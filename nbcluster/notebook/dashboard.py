@@ -6,6 +6,7 @@ prints lands in whichever cell is running.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +46,8 @@ class LiveView:
         self._skin.begin(self._view)
         self._unsubscribe = self._handle.subscribe(self._changed.set)
         self._service.start()
+        if self._skin.live:
+            atexit.register(self.leave)
 
     def refresh(self) -> None:
         """One look: redraws if something changed; ends the view when the job has ended."""
@@ -71,10 +74,23 @@ class LiveView:
         with self._lock:
             if self._ended:
                 return
-            self._ended = True
+            self._close(last)
+
+    def leave(self) -> None:
+        """The kernel ends before the job: leave behind what was last seen, and how to see more."""
+        self._service.stop(timeout=1.0)
+        with self._lock:
+            if self._ended or self._view is None:
+                return
+            self._close(replace(self._view, obstacles=(self._view.remnant,)))
+
+    def _close(self, last: View | None) -> None:
+        self._ended = True
+        atexit.unregister(self.leave)
+        if self._unsubscribe is not None:
             self._unsubscribe()
-            if last is not None:
-                self._skin.end(last)
+        if last is not None:
+            self._skin.end(last)
 
     def _look(self) -> View | None:
         try:

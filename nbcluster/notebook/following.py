@@ -8,8 +8,8 @@ from nbcluster.errors import JobError, JobFailed, JobStopped
 from nbcluster.lifecycle import JobStatus
 from nbcluster.notebook.complaints import shortened
 from nbcluster.notebook.dashboard import LiveView
-from nbcluster.notebook.front_end import way_to_show
-from nbcluster.notebook.model import attach, view_of, way_on
+from nbcluster.notebook.front_end import kernel_is_ending, way_to_show
+from nbcluster.notebook.model import attach, left_behind, view_of, way_on
 from nbcluster.notebook.skins import skin_for
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def show(handle: JobHandle, wanted: str, shell: Any) -> None:
 def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect: bool) -> None:
     """Show a job and wait for its end.
 
-    The stop button stops the job and keeps what is finished; pressed again it leaves at once.
+    The stop button stops the job and keeps what is finished; pressed again it leaves at once.  The end of the
+    kernel stops nothing.
     Raises JobFailed or JobStopped, each as one line, unless errors are to be collected.
     """
     view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
@@ -36,7 +37,7 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
         view.start()
         handle.wait()
     except KeyboardInterrupt:
-        raise _interrupted(handle, variable, shell) from None
+        raise _interrupted(handle, view, variable, shell) from None
     finally:
         view.finish()
     error = _ending(handle, variable)
@@ -44,8 +45,12 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
         raise shortened(error, shell)
 
 
-def _interrupted(handle: JobHandle, variable: str, shell: Any) -> KeyboardInterrupt:
+def _interrupted(handle: JobHandle, view: LiveView, variable: str, shell: Any) -> KeyboardInterrupt:
     try:
+        if kernel_is_ending(shell):
+            # A restart or shutdown of the kernel is no wish to stop the job: the nodes go on.
+            view.leave()
+            return shortened(KeyboardInterrupt(left_behind(handle.name)), shell)
         handle.cancel(wait=True)
         said = way_on(handle.snapshot(), variable)
     except KeyboardInterrupt:

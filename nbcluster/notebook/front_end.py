@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,6 +37,20 @@ def somebody_looks(shell: Any) -> bool:
 def in_kernel(shell: Any) -> bool:
     """Whether the shell belongs to a Jupyter kernel."""
     return getattr(shell, "kernel", None) is not None and hasattr(shell, "get_parent")
+
+
+def kernel_is_ending(shell: Any, patience: float = 0.4) -> bool:
+    """Whether an interrupt was the first half of a restart or shutdown.
+
+    Jupyter interrupts a kernel right before it asks it to end; the kernel's control thread hears the second half
+    while the cell still handles the first.
+    """
+    if not in_kernel(shell):
+        return False
+    deadline = time.monotonic() + patience
+    while not shell.exit_now and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(shell.exit_now)
 
 
 def way_to_show(wanted: str, shell: Any) -> str:

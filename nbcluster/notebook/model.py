@@ -53,6 +53,7 @@ class View:
     sentence: str
     facts: str
     summary: str
+    remnant: str
     done_share: float
     segments: tuple[Segment, ...]
     grid: str
@@ -88,6 +89,7 @@ def view_of(snapshot: JobSnapshot) -> View:
         sentence=", ".join(_progress(snapshot)),
         facts=_facts(snapshot),
         summary=summary(snapshot),
+        remnant=left_behind(snapshot.name),
         done_share=_share(snapshot.items_done, snapshot.items),
         segments=_segments(snapshot),
         grid=snapshot.grid,
@@ -131,6 +133,11 @@ def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:
         return f"{name}: it had ended before it could be stopped; {kept}"
     resume = f"{variable}.resume() or " if variable else ""
     return f"{name}: stopped; {kept}. To go on: {resume}%nbcluster resume {_word_of(name)}"
+
+
+def left_behind(name: str) -> str:
+    """What a view says when its kernel ends before the job."""
+    return f"{clean(name)}: this kernel has ended, the job has not. To look at it again: {attach(name)}"
 
 
 def attach(name: str) -> str:

@@ -11,7 +11,7 @@ from html import escape
 from itertools import groupby
 
 from nbcluster.notebook.model import Segment, View
-from nbcluster.notebook.style import SCOPE, STYLE
+from nbcluster.notebook.style import REMNANT, REMNANT_STYLE, SCOPE, STYLE
 
 _CLASS_OF = {"c": "nbc-c", "r": "nbc-r", "f": "nbc-f", ".": "nbc-p"}
 _WORD_CLASS = {"running": "nbc-r", "completed": "nbc-c", "failed": "nbc-f"}
@@ -107,6 +107,11 @@ BLOCKS: tuple[Callable[[View], str], ...] = (head, obstacles, progress, partitio
 def block(content: str) -> str:
     """A block that can stand alone, wherever the style sheet is."""
     return f'<div class="{SCOPE}"><div class="nbc-block">{content}</div></div>' if content else ""
+
+
+def remnant(view: View) -> str:
+    """One line for a saved notebook whose kernel was killed while it showed this job."""
+    return f'{REMNANT_STYLE}<div class="{REMNANT}">{escape(view.remnant)}</div>'
 
 
 def page(view: View) -> str:

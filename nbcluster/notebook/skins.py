@@ -142,6 +142,8 @@ class Widgets:
         self._box = widgets.VBox([style, *self._blocks], layout=widgets.Layout(width="100%"))
         self.update(view)
         model = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+        remnant = {"text/html": render.remnant(view), "text/plain": view.name}
+        self._remnant = display(remnant, raw=True, display_id=True)
         self._output = display({_WIDGET_MIME: model, **bundle(view)}, raw=True, display_id=True)
 
     def update(self, view: View) -> None:
@@ -159,6 +161,7 @@ class Widgets:
         was told what to show instead.
         """
         self._output.update(bundle(view), raw=True)
+        self._remnant.update({}, raw=True)
         for widget in (*self._box.children, self._box):
             widget.layout.close()
             widget.close()

@@ -53,4 +53,18 @@ CSS = """
   border-left: 3px solid rgba(127, 127, 127, 0.35); background: rgba(127, 127, 127, 0.09); color: inherit; }
 """
 
+REMNANT = "nbcluster-remnant"
+
+# A widget whose kernel was killed is saved as "Error displaying widget".  No kernel is left to replace it, so the
+# line before it does: it shows itself, after a moment, only where no view is drawn behind it, and takes the error away.
+# The class names are JupyterLab's and Notebook 7's; elsewhere the line is simply there.
+_REMNANT_CSS = """
+@keyframes nbcluster-appear { from { visibility: hidden; } to { visibility: visible; } }
+.nbcluster-remnant { animation: nbcluster-appear 0s 3s both; }
+.jp-OutputArea-child:has(.nbcluster-remnant):has(+ .jp-OutputArea-child .nbcluster-view) { display: none; }
+.jp-OutputArea-child:has(.nbcluster-remnant) + .jp-OutputArea-child
+  [data-mime-type="application/vnd.jupyter.widget-view+json"]:not(:has(*)) { display: none; }
+"""
+
+REMNANT_STYLE = f"<style>{_REMNANT_CSS}</style>"
 STYLE = f"<style>{CSS}</style>"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.coordination import Coordination
@@ -18,6 +19,7 @@ from nbcluster.store.jobs import JobRepository
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Claims, Finishes, Releases
+from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import Wakeup, wakeup_for
 
@@ -40,6 +42,7 @@ class Store:
     outcomes: Outcomes
     views: Views
     wakeup: Wakeup
+    presence: Presence
 
     @property
     def url(self) -> str:
@@ -82,6 +85,7 @@ class Store:
 
     def close(self) -> None:
         """Close every connection and stop listening."""
+        self.presence.close()
         self.wakeup.close()
         self.database.close()
 
@@ -99,6 +103,12 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
             schema.create(database)
         cluster_id = schema.check(database)
         key = embedded_key(embedded) if embedded is not None else shared_key(cluster_id, key_file)
+        signer = Signer(cluster_id, key)
+        if schema.key_mark(database) not in (None, signer.mark):
+            raise ConfigError(
+                f"the key on this machine is not that of {database.url}: copy the file {cluster_id}.key from a machine "
+                "whose nodes work, or name the right one with NBCLUSTER_KEY_FILE"
+            )
     except BaseException:
         database.close()
         raise
@@ -107,7 +117,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
     return Store(
         database=database,
         cluster_id=cluster_id,
-        signer=Signer(cluster_id, key),
+        signer=signer,
         nodes=NodeRegistry(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
@@ -117,4 +127,5 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         outcomes=Outcomes(database),
         views=Views(database),
         wakeup=wakeup,
+        presence=presence_for(database, wakeup),
     )

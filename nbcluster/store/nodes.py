@@ -109,10 +109,6 @@ class NodeRegistry:
             ).rowcount
         )
 
-    def silent(self, threshold: float) -> list[Node]:
-        """Nodes whose last heartbeat is older than ``threshold`` seconds."""
-        return [node for node in self.all() if node.heartbeat_age > threshold]
-
     def all(self) -> list[Node]:
         """Every registered process, kernels included, oldest first."""
         statement = select(nodes, self._dialect.age(nodes.c.last_updated_time).label("age")).order_by(

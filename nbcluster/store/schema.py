@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, delete, insert, inspect, select
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
@@ -64,6 +64,27 @@ def check(database: Database) -> str:
             f"{SCHEMA_VERSION}: upgrade nbcluster here (pip install -U nbcluster)"
         )
     return cluster_id
+
+
+def key_mark(database: Database) -> str | None:
+    """The mark of the key that this cluster's machines share; None when nobody has made one."""
+    return database.read(lambda c: c.scalar(select(cluster.c.value).where(cluster.c.name == "key_mark")))
+
+
+def record_key(database: Database, mark: str, *, replace: bool = False) -> str:
+    """Note the mark of the shared key; gives the one that holds: of two that are made at once, one."""
+
+    def work(connection: Connection) -> str:
+        if database.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7116923)")
+        there = connection.scalar(select(cluster.c.value).where(cluster.c.name == "key_mark"))
+        if there is not None and not replace:
+            return str(there)
+        connection.execute(delete(cluster).where(cluster.c.name == "key_mark"))
+        connection.execute(insert(cluster).values(name="key_mark", value=mark))
+        return mark
+
+    return database.write(work)
 
 
 def drop(database: Database) -> None:

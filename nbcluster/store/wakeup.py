@@ -28,6 +28,7 @@ WORK = "nbcluster_work"
 """There is work for any node, or a job is to stop."""
 
 _LONGEST_UNIX_PATH = 100
+_SOCKET = ".sock"
 
 
 def node_topic(node_id: str) -> str:
@@ -48,14 +49,17 @@ class Wakeup(ABC):
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self.sessions = 0
+        """How often the listening session was opened anew; 0 where there is no such thing."""
+
+    def keep(self, statement: str) -> None:  # noqa: B027 -- only a database session can hold something
+        """Run ``statement`` in the listening session, now and whenever that is opened anew."""
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` whenever ``topic`` is announced; gives the function that ends it."""
         with self._lock:
             self._callbacks[topic].append(callback)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="nbcluster-listener", daemon=True)
-                self._thread.start()
+        self._start()
         self._topics_changed()
 
         def unsubscribe() -> None:
@@ -67,6 +71,12 @@ class Wakeup(ABC):
             self._topics_changed()
 
         return unsubscribe
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._listen, name="nbcluster-listener", daemon=True)
+                self._thread.start()
 
     @abstractmethod
     def announce(self, topics: Iterable[str]) -> None:
@@ -101,7 +111,7 @@ class FileWakeup(Wakeup):
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._folder = file.with_name(file.name + ".wake")
-        self._name = f"{os.getpid()}-{os.urandom(6).hex()}"
+        self._name = f"{os.getpid()}-{os.urandom(6).hex()}{_SOCKET}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
@@ -116,6 +126,8 @@ class FileWakeup(Wakeup):
         except FileNotFoundError:
             return
         for name in names:
+            if not name.endswith(_SOCKET):
+                continue
             try:
                 with self._address(name) as address:
                     self._sender.sendto(message, address)
@@ -140,9 +152,13 @@ class FileWakeup(Wakeup):
             os.close(descriptor)
 
     def _bind(self) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        with self._address(self._name) as address:
-            self._socket.bind(address)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with self._address(self._name) as address:
+                self._socket.bind(address)
+        except OSError as error:
+            log.info("no push beside this database (%s); polling instead", error)
+            return
         self._bound = True
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
@@ -152,6 +168,8 @@ class FileWakeup(Wakeup):
         return super().subscribe(topic, callback)
 
     def _listen(self) -> None:
+        if not self._bound:
+            return
         while not self._stopping:
             try:
                 topics = set(self._socket.recv(65536).decode().split("\n"))

@@ -17,7 +17,7 @@ from nbcluster.store.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
-_RECONNECT_PAUSE = 1.0
+_RECONNECT_PAUSE = 0.2
 _PROBE_EVERY = 30.0
 
 
@@ -30,6 +30,8 @@ class PostgresWakeup(Wakeup):
         self._conninfo = url.render_as_string(hide_password=False)
         self._listening: set[str] = set()
         self._heard: set[str] = set()
+        self._kept: list[str] = []
+        self._run: set[str] = set()
         self._changed_reader, self._changed_writer = socket.socketpair()
         self._changed_reader.setblocking(False)
 
@@ -39,6 +41,11 @@ class PostgresWakeup(Wakeup):
     def _topics_changed(self) -> None:
         with contextlib.suppress(OSError):
             self._changed_writer.send(b"x")
+
+    def keep(self, statement: str) -> None:
+        self._kept.append(statement)
+        self._start()
+        self._topics_changed()
 
     def close(self) -> None:
         super().close()
@@ -51,7 +58,8 @@ class PostgresWakeup(Wakeup):
                 with psycopg.connect(
                     self._conninfo, autocommit=True, connect_timeout=5, application_name="nbcluster-listen"
                 ) as connection:
-                    self._listening = set()
+                    self._listening, self._run = set(), set()
+                    self.sessions += 1
                     # Those that arrive while LISTEN runs come through the handler.
                     connection.add_notify_handler(lambda note: self._heard.add(note.channel))
                     self._adjust(connection)
@@ -94,3 +102,6 @@ class PostgresWakeup(Wakeup):
         for topic in self._listening - wanted:
             connection.execute(f'UNLISTEN "{topic}"'.encode())
         self._listening = wanted
+        for statement in set(self._kept) - self._run:
+            connection.execute(statement.encode())
+            self._run.add(statement)

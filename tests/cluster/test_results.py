@@ -113,7 +113,8 @@ def test_a_partial_frame_has_the_rows_of_what_is_final(cluster: Any, tmp_path: A
         return n
 
     job = cluster.map(held, range(4), chunk=1)
-    partial = wait_until(lambda: (frame := job.frame(partial=True)) is not None and len(frame) == 3 and frame)
+    wait_until(lambda: len(job.frame(partial=True)) == 3)
+    partial = job.frame(partial=True)
     assert partial["input"].tolist() == [0, 1, 2]
     assert list(partial.columns) == FRAME
     assert not job.done()

@@ -95,6 +95,7 @@ class Releases:
                 status=PartitionStatus.FAILED,
                 exit_code=ExitCode.CANCELLED,
                 exit_message="the job was stopped before this partition began",
+                failed_items=partitions.c.item_count,
                 end_time=now,
                 last_updated=now,
             )

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbcluster.errors import InputError
+from nbcluster.partitioner import (
+    PER_SLOT,
+    UNSIZED_LIMIT,
+    Partitioner,
+    as_partitioner,
+    bounds,
+    choose_partitions,
+    frame,
+    items,
+    materialize,
+    ranges,
+    with_chunk,
+)
+
+counts = st.integers(min_value=1, max_value=50)
+
+
+def joined(source: Partitioner, partitions: int = 4) -> list[Any]:
+    return [item for part in source.parts(partitions) for item in part.value]
+
+
+# --- what holds for every split ------------------------------------------------------------------
+
+
+@given(total=st.integers(0, 500), partitions=counts, chunk=st.none() | counts)
+def test_slices_cover_everything_once_and_in_order(total: int, partitions: int, chunk: int | None) -> None:
+    covered = [place for start, stop in bounds(total, partitions, chunk) for place in range(start, stop)]
+    assert covered == list(range(total))
+
+
+@given(total=st.integers(1, 500), partitions=counts)
+def test_slices_differ_by_one_at_most_and_none_is_empty(total: int, partitions: int) -> None:
+    sizes = [stop - start for start, stop in bounds(total, partitions)]
+    assert len(sizes) == min(partitions, total)
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 1
+
+
+@given(total=st.integers(1, 500), chunk=counts)
+def test_chunks_are_full_but_for_the_last(total: int, chunk: int) -> None:
+    sizes = [stop - start for start, stop in bounds(total, 1, chunk)]
+    assert all(size == chunk for size in sizes[:-1])
+    assert 1 <= sizes[-1] <= chunk
+
+
+@pytest.mark.parametrize(
+    ("total", "sizes"),
+    [(0, []), (1, [1]), (3, [1, 1, 1]), (4, [1, 1, 1, 1]), (5, [1, 1, 1, 2]), (8, [2, 2, 2, 2])],
+    ids=["nothing", "one", "one below", "as many as parts", "one above", "twice as many"],
+)
+def test_four_parts_of_so_many_items(total: int, sizes: list[int]) -> None:
+    parts = items(list(range(total))).parts(4)
+    assert [part.items for part in parts] == sizes
+    assert [len(part.value) for part in parts] == sizes
+
+
+@given(st.lists(st.integers()), counts, st.none() | counts)
+def test_the_parts_of_a_list_are_the_list(source: list[int], partitions: int, chunk: int | None) -> None:
+    assert joined(items(source, chunk), partitions) == source
+
+
+@given(st.integers(-100, 100), st.integers(-100, 100), st.integers(-7, 7).filter(bool), counts)
+def test_the_parts_of_a_range_are_the_range(start: int, stop: int, step: int, partitions: int) -> None:
+    assert joined(ranges(start, stop, step), partitions) == list(range(start, stop, step))
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=60), counts)
+def test_the_parts_of_a_frame_are_its_rows(column: list[int], partitions: int) -> None:
+    data = pd.DataFrame({"n": pd.Series(column, dtype="object")})
+    parts = frame(data).parts(partitions)
+    pd.testing.assert_frame_equal(pd.concat([part.value for part in parts]), data)
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=60), counts)
+def test_the_keys_of_a_split_are_unique(source: list[int], partitions: int) -> None:
+    keys = [part.key for part in items(source).parts(partitions)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_four_parts_a_live_slot_unless_asked_otherwise() -> None:
+    assert choose_partitions(3, None) == 3 * PER_SLOT
+    assert choose_partitions(0, None) == PER_SLOT
+    assert choose_partitions(3, 7) == 7
+
+
+# --- ranges --------------------------------------------------------------------------------------
+
+
+def test_a_part_of_a_range_is_a_range_named_by_its_ends() -> None:
+    first, second = ranges(1, 11, chunk=5).parts(99)
+    assert (first.key, first.value) == ("1..5", range(1, 6))
+    assert (second.key, second.value) == ("6..10", range(6, 11))
+
+
+def test_one_argument_counts_from_zero() -> None:
+    assert joined(ranges(5)) == [0, 1, 2, 3, 4]
+
+
+def test_a_step_of_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="the step is 0"):
+        ranges(1, 5, 0)
+
+
+def test_a_huge_range_is_split_without_being_made() -> None:
+    parts = ranges(0, 10**15).parts(8)
+    assert [part.items for part in parts] == [10**15 // 8] * 8
+
+
+def test_a_split_shows_what_it_splits() -> None:
+    assert repr(ranges(1, 11)) == "ranges(1, 11): 10 numbers"
+    assert repr(ranges(10, 0, -2)) == "ranges(10, 0, -2): 5 numbers"
+    assert repr(items("ab".split())) == "items: 1"
+    assert repr(frame(pd.DataFrame({"a": [1, 2]}), by="a")) == "frame: 2 rows x 1 columns by a"
+
+
+# --- plain iterables -----------------------------------------------------------------------------
+
+
+def count_to(number: int) -> Iterator[int]:
+    yield from range(number)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [[0, 1, 2], (0, 1, 2), range(3), {0: "a", 1: "b", 2: "c"}, count_to(3), iter([0, 1, 2]), map(int, "012")],
+    ids=["list", "tuple", "range", "dict", "generator", "iterator", "map"],
+)
+def test_whatever_can_be_iterated_can_be_split(source: Iterable[int]) -> None:
+    assert joined(as_partitioner(source)) == [0, 1, 2]
+
+
+def test_arrays_and_series_give_their_values() -> None:
+    assert joined(as_partitioner(np.arange(3))) == [0, 1, 2]
+    assert joined(as_partitioner(pd.Series([0, 1, 2], index=[7, 8, 9]))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("source", ["text", b"bytes"])
+def test_a_string_is_one_value(source: Any) -> None:
+    with pytest.raises(InputError, match=r"a string is one value, not a list of items; write list\(text\)"):
+        materialize(source)
+
+
+@pytest.mark.parametrize("source", [5, None, object()])
+def test_what_cannot_be_iterated_is_refused_by_its_type(source: Any) -> None:
+    with pytest.raises(InputError, match=f"^{type(source).__name__} is not iterable; pass a list"):
+        as_partitioner(source)
+
+
+@pytest.mark.parametrize("source", [[], (), range(0), {}, iter(()), np.array([])])
+def test_an_empty_iterable_is_refused(source: Any) -> None:
+    with pytest.raises(InputError, match="^the iterable is empty: there is nothing to map$"):
+        as_partitioner(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [itertools.count(), itertools.cycle([1]), itertools.repeat(1)],
+    ids=["count", "cycle", "repeat"],
+)
+def test_an_iterator_without_end_is_refused_at_once(source: Iterable[Any]) -> None:
+    with pytest.raises(InputError, match=r"never ends; cut it with itertools.islice"):
+        as_partitioner(source)
+
+
+def test_an_iterator_without_end_is_refused_when_it_is_wrapped() -> None:
+    asked = []
+
+    def endless() -> Iterator[int]:
+        for number in itertools.count():
+            asked.append(number)
+            yield number
+
+    with pytest.raises(InputError, match="more than 1,000,000 items and tells no length: is it endless"):
+        materialize(endless())
+    assert len(asked) == UNSIZED_LIMIT + 1
+
+
+def test_a_repeat_with_an_end_is_fine() -> None:
+    assert materialize(itertools.repeat("a", 3)) == ["a", "a", "a"]
+
+
+def test_what_tells_its_length_may_be_long() -> None:
+    long = dict.fromkeys(range(UNSIZED_LIMIT + 1))
+    assert len(materialize(long)) == UNSIZED_LIMIT + 1
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 2.5, "2", True])
+def test_a_chunk_is_a_whole_number_of_at_least_one(chunk: Any) -> None:
+    sentence = f"^chunk is {chunk!r}; it must be a whole number of at least 1$"
+    with pytest.raises(InputError, match=sentence):
+        items([1], chunk)
+    with pytest.raises(InputError, match=sentence):
+        ranges(1, 5, chunk=chunk)
+
+
+# --- frames --------------------------------------------------------------------------------------
+
+FLIGHTS = pd.DataFrame({"carrier": ["UA", "AA", None, "UA", "DL"], "delay": [1.0, 2.0, 3.0, float("nan"), 5.0]})
+
+
+def test_a_frame_is_split_by_rows() -> None:
+    parts = frame(FLIGHTS, rows=2).parts(99)
+    assert [(part.key, part.items) for part in parts] == [("0..1", 2), ("2..3", 2), ("4..4", 1)]
+    pd.testing.assert_frame_equal(parts[1].value, FLIGHTS.iloc[2:4])
+
+
+def test_a_frame_is_split_by_the_values_of_a_column_missing_ones_too() -> None:
+    parts = frame(FLIGHTS, by="carrier").parts(99)
+    assert [(part.key, part.items) for part in parts] == [("0:AA", 1), ("1:DL", 1), ("2:UA", 2), ("3:nan", 1)]
+    assert sorted(place for part in parts for place in part.value.index) == [0, 1, 2, 3, 4]
+
+
+def test_a_frame_is_split_by_several_columns() -> None:
+    parts = frame(FLIGHTS, by=["carrier", "delay"]).parts(99)
+    assert len(parts) == 5
+    assert sorted(place for part in parts for place in part.value.index) == [0, 1, 2, 3, 4]
+
+
+def test_values_with_the_same_text_are_parts_of_their_own() -> None:
+    data = pd.DataFrame({"key": ["x" * 100 + "a", "x" * 100 + "b"]})
+    keys = [part.key for part in frame(data, by="key").parts(99)]
+    assert len(set(keys)) == 2
+
+
+def test_categories_that_do_not_occur_make_no_part() -> None:
+    data = pd.DataFrame({"key": pd.Categorical(["a", "a"], categories=["a", "b"])})
+    assert [part.key for part in frame(data, by="key").parts(99)] == ["0:a"]
+
+
+def test_a_bare_frame_is_split_like_any_input() -> None:
+    assert [part.items for part in as_partitioner(FLIGHTS).parts(2)] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"rows": 2, "by": "carrier"}, "takes rows= or by=, not both"),
+        ({"by": "company"}, "there is no column 'company'; there are carrier, delay"),
+        ({"by": ["carrier", "company"]}, "there is no column 'company'; there are carrier, delay"),
+        ({"rows": 0}, "rows is 0; it must be a whole number of at least 1"),
+    ],
+)
+def test_bad_options_for_a_frame_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        frame(FLIGHTS, **options)
+
+
+def test_only_a_frame_is_a_frame() -> None:
+    with pytest.raises(InputError, match="needs a pandas DataFrame, not list"):
+        frame([1, 2])  # type: ignore[arg-type]
+
+
+# --- the user's own partitioners -----------------------------------------------------------------
+
+
+class Files(Partitioner):
+    """Two named files for each partition that is asked for."""
+
+    def split(self, partitions: int) -> Iterator[Any]:
+        for number in range(partitions):
+            yield {"file": f"{number}.csv"}
+
+
+def test_a_partitioner_of_the_users_own_is_told_how_many_and_gives_parts() -> None:
+    parts = as_partitioner(Files()).parts(3)
+    assert [(part.key, part.items) for part in parts] == [("part-0", 1), ("part-1", 1), ("part-2", 1)]
+    assert parts[2].value == {"file": "2.csv"}
+
+
+def test_a_plain_function_is_a_partitioner() -> None:
+    parts = as_partitioner(lambda count: [[1, 2], [3], "abc"][:count]).parts(3)
+    assert [(part.items, part.value) for part in parts] == [(2, [1, 2]), (1, [3]), (1, "abc")]
+
+
+@pytest.mark.parametrize("source", [ranges(0, 10), items(range(10)), frame(pd.DataFrame({"n": range(10)}))])
+def test_a_chunk_can_be_asked_for_later(source: Partitioner) -> None:
+    assert [part.items for part in with_chunk(source, 4).parts(99)] == [4, 4, 2]
+    assert with_chunk(source, None) is source
+
+
+@pytest.mark.parametrize("source", [Files(), frame(FLIGHTS, by="carrier")])
+def test_a_partitioner_that_makes_its_own_parts_takes_no_chunk(source: Partitioner) -> None:
+    with pytest.raises(InputError, match=r"^chunk= does not fit .*which makes its own parts$"):
+        with_chunk(source, 4)
