@@ -63,7 +63,10 @@ def dump(value: Any, limit: int | None = None) -> bytes:
     Raises _OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
     """
     if is_plain(value):
-        return pickle.dumps(value, _PROTOCOL)
+        body = pickle.dumps(value, _PROTOCOL)
+        if limit is not None and len(body) > limit:
+            raise _OverLimit
+        return body
     if limit is None:
         return bytes(cloudpickle.dumps(value, protocol=_PROTOCOL))
     buffer = _Bounded(limit)
@@ -117,7 +120,7 @@ def pack_arguments(value: Any, names: Iterable[str], whole: str) -> bytes:
 
 def _entries(value: Any) -> Iterable[Any]:
     """What a value consists of: the entries of a list, or the arguments of a call."""
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple) and isinstance(value[1], dict):
         return [*value[0], *value[1].values()]
     return value if isinstance(value, (list, tuple)) else []
 
@@ -126,7 +129,9 @@ def unpack(body: bytes, what: str) -> Any:
     """The object behind checked bytes.  Raises PayloadError when it cannot be rebuilt here."""
     try:
         return load(body)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # what is rebuilt may well call sys.exit()
         raise PayloadError(
             f"{what} cannot be rebuilt here: {_reason(error)}; is the same package installed on both sides?"
         ) from error
@@ -144,7 +149,7 @@ def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[i
         _reread(kept, body)
     except _OverLimit:
         return None, {}
-    except Exception:
+    except BaseException:  # a value may well call sys.exit() when it is pickled or rebuilt
         bad = dict(_bad_values(kept))
         for place in bad:
             kept[place] = None
@@ -152,7 +157,7 @@ def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[i
             return dump(kept, limit), bad
         except _OverLimit:
             return None, bad
-        except Exception as error:  # each travels alone but not together: name the first
+        except BaseException as error:  # each travels alone but not together: name the first
             return dump([None] * len(kept)), dict.fromkeys(range(len(kept)), _reason(error)) | bad
     return body, {}
 
@@ -167,7 +172,7 @@ def _bad_values(values: Sequence[Any]) -> Iterator[tuple[int, str]]:
     for place, value in enumerate(values):
         try:
             _reread([value], dump([value]))
-        except Exception as error:
+        except BaseException as error:
             yield place, f"the result ({_type_name(value)}) cannot be pickled: {_reason(error)}"
 
 
@@ -180,7 +185,8 @@ def captured(function: Callable[..., Any]) -> dict[str, Any]:
     if code is None:
         inner = getattr(function, "func", None) or getattr(function, "__func__", None)
         if inner is not None:
-            return captured(inner) | {f"argument {n}": a for n, a in enumerate(getattr(function, "args", ()))}
+            given = dict(enumerate(getattr(function, "args", ()))) | getattr(function, "keywords", {})
+            return captured(inner) | {f"argument {name}": value for name, value in given.items()}
         return dict(vars(function)) if hasattr(function, "__dict__") else {}
     found = {name: function.__globals__[name] for name in _names(code) if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -190,6 +196,8 @@ def captured(function: Callable[..., Any]) -> dict[str, Any]:
             continue
     for place, default in enumerate(function.__defaults__ or ()):
         found.setdefault(f"default {place + 1}", default)
+    for name, default in (function.__kwdefaults__ or {}).items():
+        found.setdefault(f"default {name}", default)
     return found
 
 

@@ -120,13 +120,13 @@ def _read_key(path: Path) -> bytes:
     # O_NOFOLLOW and the mode check: a key that others can read or exchange proves nothing.
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(file.fileno())
+            text = file.read(1000)
     except OSError as error:
         raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno())
-        if os.name == "posix" and stat.S_IMODE(mode.st_mode) & 0o077:
-            raise ConfigError(f"the key file {path} is open to other users; run: chmod 600 {path}")
-        text = file.read(1000)
+    if os.name == "posix" and stat.S_IMODE(mode.st_mode) & 0o077:
+        raise ConfigError(f"the key file {path} is open to other users; run: chmod 600 {path}")
     return _parse_key(text.decode("ascii", "replace"), str(path))
 
 

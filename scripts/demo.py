@@ -71,10 +71,9 @@ def follow(job: nb.JobHandle) -> None:
         seen = job.snapshot()
         done, total = seen.partitions["COMPLETED"] + seen.partitions["FAILED"], seen.total_partitions
         bar = "#" * (30 * done // total)
-        busy, slots = sum(node.busy for node in seen.nodes), sum(node.slots for node in seen.nodes)
         line = f"  [{bar:.<30}] {done:2} of {total} airlines, {seen.elapsed:4.1f} s"
         if live:
-            print(f"\r{line}, {busy} of {slots} slots busy ", end="\n" if seen.finished else "", flush=True)
+            print(f"\r{line}", end="\n" if seen.finished else "", flush=True)
         elif done > told:
             print(line, flush=True)
         told = done

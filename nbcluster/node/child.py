@@ -8,6 +8,7 @@ code prints goes to a pipe that the node reads, so it survives the child.
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import resource
@@ -33,12 +34,16 @@ class _Interrupt:
     """SIGINT stops user code, and only that: between partitions it is ignored."""
 
     def __init__(self) -> None:
-        self.armed = False
+        self.armed = self.received = False
         signal.signal(signal.SIGINT, self._handle)
+
+    def arm(self) -> None:
+        """User code begins."""
+        self.armed, self.received = True, False
 
     def _handle(self, _signal: int, _frame: object) -> None:
         if self.armed:
-            self.armed = False
+            self.armed, self.received = False, True
             raise KeyboardInterrupt
 
     def restore(self) -> None:
@@ -54,6 +59,7 @@ def main(descriptor: int, parent: int) -> None:
     decoder, interrupt = wire.Decoder(), _Interrupt()
     functions: dict[str, payload.Shipped | str] = {}
     home = os.getcwd()
+    _open_streams()
     _send(link, {"type": wire.READY})
     while data := link.recv(1 << 20):
         for head, blobs in decoder.feed(data):
@@ -155,21 +161,21 @@ class _Run:
             positional, named = given
             calls, function = (positional,), _bind(function, named)
         try:
-            interrupt.armed = True
+            interrupt.arm()
             for place, positional in enumerate(calls):
-                self._one(place, function, positional)
+                self._one(place, function, positional, interrupt)
         except KeyboardInterrupt:
             self._exit_code = "CANCELLED"
         finally:
             interrupt.armed = False
 
-    def _one(self, place: int, function: Callable[..., Any], positional: Any) -> None:
+    def _one(self, place: int, function: Callable[..., Any], positional: Any, interrupt: _Interrupt) -> None:
         began = time.perf_counter()
         try:
             value = function(*positional)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # sys.exit() in a cell is an error of that item, not of the node
+            if interrupt.received and isinstance(error, KeyboardInterrupt):
+                raise
             self._exit_code = "FAILED"
             value = None
             self._errors.append(_describe(place, error, len(self._errors) < _FULL_TRACEBACKS))
@@ -256,13 +262,19 @@ def _cut(text: str) -> str:
     return f"{clean[:half]}\n... {len(clean) - _TEXT_LIMIT} characters left out ...\n{clean[-half:]}"
 
 
+def _open_streams() -> None:
+    """Standard output and error anew; what user code closes leaves the descriptors behind them open."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
 def _clean_up(home: str, interrupt: _Interrupt) -> None:
     """Leave the process to the next partition as this one found it."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # user code closed or replaced it
-            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    _open_streams()
     interrupt.restore()
-    if os.getcwd() != home:
-        os.chdir(home)
+    os.chdir(home)  # without asking where it is: that folder may be gone

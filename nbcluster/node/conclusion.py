@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+from typing import Any
 
 from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.node.executor import CANCELLED, Outcome
@@ -19,13 +22,29 @@ def finish_for(outcome: Outcome, signer: Signer, *, stopped: bool) -> Finish:
         if outcome.started and outcome.death != CANCELLED:
             return _death(outcome)
         return _cancelled(claim, outcome, stopped)
-    exit_code = ExitCode(outcome.head["exit_code"])
+    try:
+        return _answered(outcome, outcome.head, signer, stopped=stopped)
+    except (KeyError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
+        message = f"the child process answered nonsense ({type(error).__name__})"
+        return Finish(claim, PartitionStatus.FAILED, ExitCode.FAILED, message, failed_items=claim.items)
+
+
+def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, *, stopped: bool) -> Finish:
+    claim = outcome.claim
+    if not math.isfinite(outcome.seconds):
+        raise ValueError(f"{outcome.seconds} seconds")
+    exit_code = ExitCode(head["exit_code"])
     if exit_code is ExitCode.CANCELLED:
-        return _cancelled(claim, outcome, stopped)
+        if outcome.interrupted:
+            return _cancelled(claim, outcome, stopped)
+        # Handed back it would interrupt itself again, for ever.
+        head = head | {"message": "KeyboardInterrupt: the function interrupted itself", "failed": claim.items}
+        exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
         values, errors, seconds = outcome.blobs
-        text = errors.decode("utf-8", "replace")
+        text = errors.decode()
+        json.loads(text)
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
@@ -37,10 +56,10 @@ def finish_for(outcome: Outcome, signer: Signer, *, stopped: bool) -> Finish:
         claim=claim,
         status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
         exit_code=exit_code,
-        exit_message=str(outcome.head["message"])[:4000],
+        exit_message=str(head["message"])[:4000].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode(),
         seconds=outcome.seconds,
-        failed_items=min(int(outcome.head["failed"]), claim.items),
-        peak_memory=int(outcome.head["peak"]),
+        failed_items=min(int(head["failed"]), claim.items),
+        peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
     )

@@ -24,6 +24,7 @@ from nbcluster.records import Claim
 log = logging.getLogger(__name__)
 
 _RESPAWN_PAUSE = 1.0
+_CUT_OFF = "it closed its link to the node, or spoilt it, and was killed"
 CANCELLED = "cancelled"
 """The death of a child that was told to stop its partition."""
 
@@ -42,8 +43,9 @@ class Outcome:
     """How a call ended: the child's own words, or what is known of its death.
 
     ``head`` is None when the child died; ``death`` then says how.  ``started`` is False
-    for a call that was taken back before it reached a child.  ``seconds`` is the time that
-    user code ran, ``taken`` the time that the slot was taken.
+    for a call that was taken back before it reached a child.  ``interrupted`` says that the
+    node told it to stop.  ``seconds`` is the time that user code ran, ``taken`` the time
+    that the slot was taken.
     """
 
     claim: Claim
@@ -54,6 +56,7 @@ class Outcome:
     death: str = ""
     seconds: float = 0.0
     taken: float = 0.0
+    interrupted: bool = False
 
 
 @dataclass(slots=True)
@@ -101,6 +104,16 @@ class Executor:
         while self._outcomes:
             taken.append(self._outcomes.popleft())
         return taken
+
+    @property
+    def ready(self) -> int:
+        """Slots whose child is up.  Only for these is anything claimed."""
+        return sum(slot is not None and slot.ready for slot in list(self._slots.values()))
+
+    @property
+    def ended(self) -> int:
+        """Outcomes that nobody took yet."""
+        return len(self._outcomes)
 
     def running(self) -> list[tuple[Claim, float]]:
         """Each partition that a child runs now, and for how many seconds."""
@@ -185,10 +198,12 @@ class Executor:
     def _heard(self, slot: Slot, head: dict[str, Any], blobs: list[bytes]) -> None:
         if head["type"] == wire.READY:
             slot.ready = True
+            self._notify()
             return
         busy = self._running[slot.number]
         if head["type"] != wire.OUTCOME or head["call"] != busy.call.claim.partition_id:
             raise ValueError(f"an answer to {head.get('call')!r}")
+        seconds = float(head["seconds"])
         slot.read_output()
         del self._running[slot.number]
         self._report(
@@ -198,8 +213,9 @@ class Executor:
                 head=head,
                 blobs=tuple(blobs),
                 log=slot.output.take(),
-                seconds=float(head["seconds"]),
+                seconds=seconds,
                 taken=time.monotonic() - busy.began,
+                interrupted=busy.interrupted_at is not None,
             )
         )
 
@@ -280,7 +296,7 @@ class Executor:
                 claim=busy.call.claim,
                 started=True,
                 log=slot.output.take(),
-                death=CANCELLED if busy.interrupted_at is not None else _death(code),
+                death=CANCELLED if busy.interrupted_at is not None else _CUT_OFF if slot.lingered else _death(code),
                 seconds=time.monotonic() - busy.began,
             )
         )
@@ -323,6 +339,7 @@ class Executor:
         for slot in list(self._slots.values()):
             if slot is not None:
                 self._forget(slot)
+                slot.kill()
                 slot.bury()
         self._selector.close()
         os.close(self._wake_reader)

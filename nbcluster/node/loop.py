@@ -48,6 +48,7 @@ class WorkerLoop:
 
     def _loop(self) -> None:
         while not self._stopping:
+            time.sleep(self._worker.gathering())
             self._wake.clear()
             try:
                 pause = self._worker.work()

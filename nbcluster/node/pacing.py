@@ -8,6 +8,13 @@ HELD_PER_SLOT = 0.1
 """Seconds of work that may wait behind each slot."""
 
 LARGEST_CLAIM = 500
+LONGEST_GATHERING = 0.02
+"""Seconds for which outcomes are collected into one commit, while the slots have more to do.
+
+With a commit for each outcome two nodes on SQLite spent most of their time waiting for
+each other's write lock.
+"""
+
 HAND_BACK_AFTER = 0.5
 """Seconds after which a claimed partition goes back, if no slot will begin it soon."""
 
@@ -51,10 +58,17 @@ def wanted(slots: int, running: int, queued: int, pace: Pace) -> int:
 def is_stuck(slots: int, running_for: list[float], waiting: int, pace: Pace) -> bool:
     """Whether partitions that have waited for ``HAND_BACK_AFTER`` will go on waiting.
 
-    They will when every slot is taken by a partition that runs long already, or when
+    They will when no child is up, when every slot is taken by a partition that runs long already, or when
     those before them take longer than that altogether.
     """
+    if not slots:
+        return True
     if len(running_for) < slots:
         return False
     all_long = min(running_for) > HAND_BACK_AFTER / 2
     return all_long or waiting * (pace.seconds or 0.0) / slots > HAND_BACK_AFTER
+
+
+def gathering(slots: int, queued: int, pace: Pace) -> float:
+    """Seconds to wait for more outcomes before a commit: none when a slot would run dry, or nothing else is due."""
+    return min(LONGEST_GATHERING, queued * (pace.seconds or 0.0) / max(1, slots) / 2)

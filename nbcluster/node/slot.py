@@ -30,6 +30,13 @@ def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
+_LAST_MOMENT = 0.2
+"""Seconds in which a child that closed its link may end by itself."""
+
+_READS = 64
+"""Pieces of output that are read in one go: who prints without end must not keep the others waiting."""
+
+
 class Output:
     """What a partition printed: its beginning and its end, up to ``limit`` bytes together."""
 
@@ -57,6 +64,9 @@ class Output:
     def take(self) -> bytes:
         """All that was kept; empty again afterwards."""
         tail = b"".join(self._tail)
+        excess = max(0, len(tail) - self.limit // 2)  # the oldest piece is kept whole until here
+        tail = tail[excess:]
+        self._left_out += excess
         gap = f"\n... {self._left_out} bytes left out ...\n".encode() if self._left_out else b""
         text = bytes(self._head) + gap + tail
         self.__init__(self.limit)  # type: ignore[misc]
@@ -69,6 +79,7 @@ class Slot:
     def __init__(self, number: int, threads: int) -> None:
         self.number = number
         self.ready = False
+        self.lingered = False
         self.loaded: dict[str, None] = {}
         self.output = Output()
         self.decoder = wire.Decoder()
@@ -128,8 +139,8 @@ class Slot:
                 return
 
     def read_output(self) -> bool:
-        """Take what the child printed so far; False when its end is closed."""
-        while True:
+        """Take what the child printed so far, or much of it; False when its end is closed."""
+        for _ in range(_READS):
             try:
                 data = os.read(self.output_fd, 1 << 16)
             except BlockingIOError:
@@ -137,6 +148,7 @@ class Slot:
             if not data:
                 return False
             self.output.add(data)
+        return True
 
     def interrupt(self) -> None:
         """SIGINT to the child: its user code sees KeyboardInterrupt."""
@@ -150,6 +162,10 @@ class Slot:
 
     def bury(self) -> int:
         """Reap the child and close its descriptors; gives its return code (negative: the signal)."""
+        try:
+            self.process.wait(_LAST_MOMENT)  # killed while it ends by itself, it would not say why it ended
+        except subprocess.TimeoutExpired:
+            self.lingered = True
         self.kill()
         code = self.process.wait()
         self.read_output()

@@ -16,7 +16,7 @@ from nbcluster.errors import DatabaseError, SignatureError
 from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.node import conclusion
 from nbcluster.node.executor import Call, Executor, Outcome
-from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, is_stuck, wanted
+from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, gathering, is_stuck, wanted
 from nbcluster.records import Claim, Finish, StepToRun
 from nbcluster.store import Store
 
@@ -71,6 +71,12 @@ class Worker:
         """This node was thought lost, and goes on as ``node_id``: its claims may be somebody else's now."""
         self._node_id = node_id
         self._revalidate = self._maybe_work = True
+
+    def gathering(self) -> float:
+        """Seconds for which the next pass may wait, so that it commits more at once."""
+        queued = len(self._held) - len(self._executor.running()) - self._executor.ended
+        pace = max(self._paces.values(), key=lambda one: one.seconds or 0.0, default=None)
+        return gathering(self._executor.ready, max(0, queued), pace) if pace else 0.0
 
     # --- one pass -------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Worker:
         if not waiting:
             return
         pace = self._pace(next(iter(waiting.values())).step)
-        if is_stuck(self._executor.slots, [seconds for _, seconds in running], len(waiting), pace):
+        if is_stuck(self._executor.ready, [seconds for _, seconds in running], len(waiting), pace):
             for claim, seconds in running:
                 self._pace(claim.step).slow_down(seconds)
             self._executor.cancel(set(waiting))
@@ -190,7 +196,7 @@ class Worker:
     # --- claim --------------------------------------------------------------------
 
     def _claim_more(self) -> float | None:
-        slots, running = self._executor.slots, len(self._executor.running())
+        slots, running = self._executor.ready, len(self._executor.running())
         if not self._might_claim(slots, running):
             return self._pause()
         pause: float | None = None

@@ -92,7 +92,7 @@ def view_of(snapshot: JobSnapshot) -> View:
         remnant=left_behind(snapshot.name),
         done_share=_share(snapshot.items_done, snapshot.items),
         segments=_segments(snapshot),
-        grid=snapshot.grid,
+        grid=snapshot.grid.replace("f", "s") if _stopped(snapshot) else snapshot.grid,
         grid_label=_grid_label(snapshot),
         node_columns=_NODE_COLUMNS_AFTER if snapshot.finished else _NODE_COLUMNS,
         node_rows=tuple(_node_row(node, snapshot.finished) for node in shown),
@@ -136,8 +136,8 @@ def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:
 
 
 def left_behind(name: str) -> str:
-    """What a view says when its kernel ends before the job."""
-    return f"{clean(name)}: this kernel has ended, the job has not. To look at it again: {attach(name)}"
+    """What a view says when its kernel ended before the job."""
+    return f"{clean(name)}: the kernel that showed it ended before the job did; the job goes on. See {attach(name)}"
 
 
 def attach(name: str) -> str:
@@ -193,12 +193,14 @@ def _progress(snapshot: JobSnapshot) -> list[str]:
         # Items of a stopped job did not fail: nobody ran them.
         failed = snapshot.items_failed if snapshot.status == JobStatus.FAILED else 0
         return [f"{done} in {duration(snapshot.elapsed)}", *([f"{failed:,} failed"] if failed else [])]
+    if snapshot.stop_requested:
+        return [f"{_good(snapshot):,} of {items}"]
     said = [f"{snapshot.items_done:,} of {items}"]
     if snapshot.items_failed:
         said.append(f"{snapshot.items_failed:,} failed")
     if snapshot.items_done and snapshot.elapsed > 0:
         said.append(f"{_rate(snapshot.items_done / snapshot.elapsed)}/s")
-    if snapshot.remaining is not None and not snapshot.stop_requested:
+    if snapshot.remaining is not None:
         said.append(f"about {_about(snapshot.remaining)} left")
     return said
 
@@ -215,7 +217,7 @@ def _rate(per_second: float) -> str:
 def _facts(snapshot: JobSnapshot) -> str:
     said = [] if snapshot.finished else [f"{duration(snapshot.elapsed)} elapsed"]
     said.append(f"started {snapshot.created.astimezone():%H:%M:%S} by {clean(snapshot.user, 60)}")
-    said.append(snapshot.strategy.replace("_", " "))
+    said.append(clean(snapshot.strategy.replace("_", " ")))
     if not snapshot.transferable:
         said.append("not transferable")
     return " \N{MIDDLE DOT} ".join(said)
@@ -227,11 +229,17 @@ def _share(part: int, whole: int) -> float:
 
 def _segments(snapshot: JobSnapshot) -> tuple[Segment, ...]:
     total = snapshot.total_partitions
-    return tuple(
-        Segment(status.value, letter, word, number, _share(number, total))
-        for status, letter, word in _STATES
-        if (number := snapshot.partitions.get(status, 0))
-    )
+    segments = []
+    for status, letter, word in _STATES:
+        if number := snapshot.partitions.get(status, 0):
+            shown = ("s", "stopped") if letter == "f" and _stopped(snapshot) else (letter, word)
+            segments.append(Segment(status.value, *shown, number, _share(number, total)))
+    return tuple(segments)
+
+
+def _stopped(snapshot: JobSnapshot) -> bool:
+    """Whether FAILED partitions are those that the stop kept from their end; errors are listed all the same."""
+    return snapshot.stop_requested or snapshot.status == JobStatus.STOPPED
 
 
 def _grid_label(snapshot: JobSnapshot) -> str:

@@ -13,9 +13,9 @@ from itertools import groupby
 from nbcluster.notebook.model import Segment, View
 from nbcluster.notebook.style import REMNANT, REMNANT_STYLE, SCOPE, STYLE
 
-_CLASS_OF = {"c": "nbc-c", "r": "nbc-r", "f": "nbc-f", ".": "nbc-p"}
-_WORD_CLASS = {"running": "nbc-r", "completed": "nbc-c", "failed": "nbc-f"}
-_KEY = {"c": "C", "r": "R", "f": "F", ".": "\N{MIDDLE DOT}"}
+_CLASS_OF = {"c": "nbc-c", "r": "nbc-r", "f": "nbc-f", "s": "nbc-s", ".": "nbc-p"}
+_WORD_CLASS = {"running": "nbc-r", "completed": "nbc-c", "failed": "nbc-f", "stopped": "nbc-s", "stopping": "nbc-s"}
+_KEY = {"c": "C", "r": "R", "f": "F", "s": "S", ".": "\N{MIDDLE DOT}"}
 
 
 def head(view: View) -> str:

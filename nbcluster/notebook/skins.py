@@ -160,8 +160,8 @@ class Widgets:
         A saved widget is an error message without its kernel.  The widgets are closed only after the front end
         was told what to show instead.
         """
-        self._output.update(bundle(view), raw=True)
-        self._remnant.update({}, raw=True)
+        self._remnant.update(bundle(view), raw=True)
+        self._output.update({"text/html": ""}, raw=True)
         for widget in (*self._box.children, self._box):
             widget.layout.close()
             widget.close()

@@ -1,7 +1,7 @@
 """The look of the view: one style sheet, scoped by one class, legible on light and dark.
 
 JupyterLab defines ``--jp-*`` variables, VS Code ``--vscode-*``, Colab ``--colab-*``; elsewhere the page's own
-colour is inherited.  Lines and backgrounds are translucent grey and so fit any theme.  The four state colours
+colour is inherited.  Lines and backgrounds are translucent grey and so fit any theme.  The state colours
 carry white letters at a contrast of 4.5 and stand out from black and white alike; no state is told by colour alone.
 """
 
@@ -23,6 +23,7 @@ CSS = """
 .nbcluster-view .nbc-c { background-color: #1a7f37; --nbc-fill: #1a7f37; }
 .nbcluster-view .nbc-r { background-color: #0969da; --nbc-fill: #0969da; }
 .nbcluster-view .nbc-f { background-color: #cf222e; --nbc-fill: #cf222e; }
+.nbcluster-view .nbc-s { background-color: #9a6700; --nbc-fill: #9a6700; }
 .nbcluster-view .nbc-p { background-color: #6e7781; --nbc-fill: #6e7781; }
 .nbcluster-view .nbc-bar { display: flex; height: 8px; border-radius: 4px; overflow: hidden;
   background: rgba(127, 127, 127, 0.28); margin: 0 0 6px 0; }
@@ -63,7 +64,8 @@ _REMNANT_CSS = """
 .nbcluster-remnant { animation: nbcluster-appear 0s 3s both; }
 .jp-OutputArea-child:has(.nbcluster-remnant):has(+ .jp-OutputArea-child .nbcluster-view) { display: none; }
 .jp-OutputArea-child:has(.nbcluster-remnant) + .jp-OutputArea-child
-  [data-mime-type="application/vnd.jupyter.widget-view+json"]:not(:has(*)) { display: none; }
+  .jp-OutputArea-output.jupyter-widgets:not(:has(.nbcluster-view)) { display: none; }
+.nbcluster-remnant { font-size: 13px; }
 """
 
 REMNANT_STYLE = f"<style>{_REMNANT_CSS}</style>"

@@ -67,7 +67,7 @@ class Database:
                     self.after_commit(topics)
                 return result
             except DBAPIError as error:
-                if error.connection_invalidated:
+                if self.dialect.leads_nowhere(error):
                     self.engine.dispose()
                 if tried == _TRIES or not self.dialect.is_transient(error):
                     raise self.dialect.translate(error) from error
@@ -84,7 +84,7 @@ class Database:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ConfigError(
             f"{url.rsplit('@', maxsplit=1)[-1]!r} is no database URL; "
             "write sqlite:///path/to/cluster.db or postgresql+psycopg://user@host/database"

@@ -149,10 +149,12 @@ class JobRepository:
 
     def _resume(self, connection: Connection, job_id: int, master: str) -> Submitted | None:
         old = connection.execute(
-            select(job_execution).where(
+            select(job_execution)
+            .where(
                 job_execution.c.job_execution_id == job_id,
                 job_execution.c.status.in_([s for s in JOB_FINAL if s is not JobStatus.COMPLETED]),
             )
+            .with_for_update()  # of two who resume at once the second sees what the first made
         ).first()
         if old is None:
             return None

@@ -16,6 +16,9 @@ from nbcluster.store.tables import DROP_SEQUENCE, POSTGRESQL_EXTRAS, SCHEMA_VERS
 
 def exists(database: Database) -> bool:
     """Whether the database has our tables."""
+    file = database.dialect.file
+    if file is not None and not file.exists():
+        return False  # only to look would make an empty one
     return database.read(lambda connection: inspect(connection).has_table(cluster.name))
 
 

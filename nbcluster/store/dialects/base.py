@@ -56,6 +56,10 @@ class Dialect(ABC):
     def is_transient(self, error: DBAPIError) -> bool:
         """Whether the same transaction may well succeed when simply run again."""
 
+    def leads_nowhere(self, error: DBAPIError) -> bool:
+        """Whether the connections that are open are of no use any more: new ones must be made."""
+        return error.connection_invalidated
+
     @abstractmethod
     def translate(self, error: DBAPIError) -> DatabaseError:
         """The error of ours that says what the user can do about it; never with a password."""

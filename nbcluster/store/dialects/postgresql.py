@@ -93,7 +93,10 @@ class PostgreSQL(Dialect):
 
     def is_transient(self, error: DBAPIError) -> bool:
         state = getattr(error.orig, "sqlstate", None)
-        return state in _TRANSIENT or state == _READ_ONLY or error.connection_invalidated
+        return state in _TRANSIENT or self.leads_nowhere(error)
+
+    def leads_nowhere(self, error: DBAPIError) -> bool:
+        return super().leads_nowhere(error) or getattr(error.orig, "sqlstate", None) == _READ_ONLY
 
     def translate(self, error: DBAPIError) -> DatabaseError:
         state = getattr(error.orig, "sqlstate", None) or ""
@@ -132,14 +135,21 @@ class PostgreSQL(Dialect):
         if len(rows) < _COPY_FROM:
             super().insert_many(connection, table, rows)
             return
+        import psycopg  # costs an embedded user's start nothing
+
         names = list(rows[0])
         listed = ", ".join(names)
         moments = [name for name in names if isinstance(table.c[name].type, Moment)]
         assert not moments or all(rows[0][name] is not None for name in moments)
         driver: Any = connection.connection.driver_connection
-        with driver.cursor().copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row([row[name] for name in names])
+        statement = f"COPY {table.name} ({listed}) FROM STDIN"
+        try:
+            with driver.cursor().copy(statement) as copy:
+                for row in rows:
+                    copy.write_row([row[name] for name in names])
+        except psycopg.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
+            lost = bool(driver.closed)
+            raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)

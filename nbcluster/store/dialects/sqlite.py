@@ -47,6 +47,8 @@ class SQLite(Dialect):
             raise ConfigError(
                 "an SQLite database in memory cannot be shared with nodes; write sqlite:///path/to/cluster.db"
             )
+        if url.get_driver_name() != "pysqlite":
+            raise ConfigError(f"the driver {url.drivername!r} is not supported; write sqlite:///path/to/cluster.db")
         if sqlite3.sqlite_version_info < _OLDEST:
             raise ConfigError(
                 f"this Python has SQLite {sqlite3.sqlite_version}; nbcluster needs 3.35 or newer (or PostgreSQL)"

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.node.conclusion import finish_for, unstorable
+from nbcluster.node.executor import CANCELLED, Outcome
+from nbcluster.records import Finish
+from nbcluster.signing import result_body
+from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed
+
+
+def finish(outcome: Outcome, *, stopped: bool = False) -> Finish:
+    return finish_for(outcome, a_signer(), stopped=stopped)
+
+
+def said(exit_code: str, message: str = "", failed: Any = 0, **more: Any) -> dict[str, Any]:
+    return {"exit_code": exit_code, "message": message, "failed": failed, "peak": 1000} | more
+
+
+def ending(finish: Finish) -> tuple[PartitionStatus, ExitCode | None]:
+    return finish.status, finish.exit_code
+
+
+# --- what a child said ---------------------------------------------------------------------------
+
+
+def test_what_went_well_is_completed_with_its_result_and_output() -> None:
+    outcome = an_outcome(a_claim(items=3), log=b"hello\n", seconds=0.5)
+    recorded = finish(outcome)
+    assert ending(recorded) == (PartitionStatus.COMPLETED, ExitCode.COMPLETED)
+    assert (recorded.seconds, recorded.log, recorded.peak_memory) == (0.5, b"hello\n", 1000)
+    assert (recorded.failed_items, recorded.crashed) == (0, False)
+    assert recorded.result is not None
+    assert (recorded.result.values, recorded.result.errors) == (b"values", "[]")
+
+
+def test_a_result_is_signed_for_this_attempt_and_no_other() -> None:
+    claim = a_claim(index=3, attempt=2, token=77)
+    result = finish(an_outcome(claim)).result
+    assert result is not None
+    body = result_body(result.values, result.errors, result.seconds)
+    a_signer().check(result.mac, "result", "uid", "map", 3, 2, 77, body=body)
+
+
+def test_a_partition_with_a_failed_item_is_failed_and_keeps_the_other_values() -> None:
+    outcome = an_outcome(
+        a_claim(items=10), head=said("FAILED", "ValueError: bad date", failed=1), blobs=(b"values", b"[]", b"")
+    )
+    recorded = finish(outcome)
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.FAILED)
+    assert (recorded.exit_message, recorded.failed_items) == ("ValueError: bad date", 1)
+    assert recorded.result is not None
+
+
+@pytest.mark.parametrize("code", ["UNSERIALIZABLE", "RESULT_TOO_LARGE"])
+def test_what_could_not_travel_is_failed_with_its_own_code(code: str) -> None:
+    recorded = finish(an_outcome(head=said(code, "why", failed=1), blobs=()))
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode(code))
+    assert recorded.result is None
+
+
+def test_no_more_items_fail_than_there_are() -> None:
+    assert finish(an_outcome(a_claim(items=2), head=said("FAILED", failed=1000))).failed_items == 2
+
+
+def test_a_message_is_text_that_every_database_takes() -> None:
+    recorded = finish(an_outcome(head=said("FAILED", "\0 \ud800 " + "x" * 10_000, failed=1)))
+    assert recorded.exit_message.startswith("\\0 \\ud800 xxx")
+    assert len(recorded.exit_message) < 5_000
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        an_outcome(head={}),
+        an_outcome(head=said("SPLENDID")),
+        an_outcome(head=said("COMPLETED", failed=None)),
+        an_outcome(head=said("COMPLETED", failed="many")),
+        an_outcome(head=said("COMPLETED", peak=[])),
+        an_outcome(blobs=(b"values",)),
+        an_outcome(blobs=(b"values", b"no json", b"")),
+        an_outcome(blobs=(b"values", b"\xff", b"")),
+        an_outcome(seconds=float("nan")),
+    ],
+    ids=[
+        "an empty head", "an unknown code", "no number", "a text", "a list", "too few blobs", "errors in no JSON",
+        "errors in no text", "no time",
+    ],
+)  # fmt: skip
+def test_a_child_that_answers_nonsense_costs_its_partition_and_nothing_else(outcome: Outcome) -> None:
+    recorded = finish(outcome)
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.FAILED)
+    assert recorded.exit_message.startswith("the child process answered nonsense (")
+    assert (recorded.result, recorded.failed_items) == (None, 1)
+
+
+# --- stopped, handed back ------------------------------------------------------------------------
+
+TAKEN_BACK = {"head": None, "blobs": (), "started": False}
+KILLED_ON_REQUEST = {"head": None, "blobs": (), "death": CANCELLED}
+INTERRUPTED = {"head": said("CANCELLED"), "blobs": (), "interrupted": True}
+
+
+@pytest.mark.parametrize("how", [TAKEN_BACK, KILLED_ON_REQUEST, INTERRUPTED])
+@pytest.mark.parametrize("transferable", [True, False])
+def test_in_a_stopped_job_what_did_not_finish_is_cancelled(how: dict[str, Any], transferable: bool) -> None:
+    recorded = finish(an_outcome(a_claim(items=4, transferable=transferable), **how), stopped=True)
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.CANCELLED)
+    assert recorded.exit_message.startswith("the job was stopped ")
+    assert recorded.failed_items == 4
+
+
+@pytest.mark.parametrize("how", [TAKEN_BACK, KILLED_ON_REQUEST, INTERRUPTED])
+def test_a_stopping_node_hands_back_what_may_run_elsewhere(how: dict[str, Any]) -> None:
+    recorded = finish(an_outcome(a_claim(transferable=True), **how))
+    assert ending(recorded) == (PartitionStatus.PENDING, None)
+    assert not recorded.crashed
+
+
+def test_a_stopping_node_hands_back_what_had_not_begun() -> None:
+    recorded = finish(an_outcome(a_claim(transferable=False), **TAKEN_BACK))
+    assert ending(recorded) == (PartitionStatus.PENDING, None)
+    assert recorded.exit_message == "handed back before this partition began"
+
+
+@pytest.mark.parametrize("how", [KILLED_ON_REQUEST, INTERRUPTED])
+def test_what_had_begun_and_may_run_only_once_is_lost_with_its_node(how: dict[str, Any]) -> None:
+    recorded = finish(an_outcome(a_claim(transferable=False, items=4, node_id="a-1"), **how))
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.NODE_LOST)
+    assert recorded.exit_message == "the node a-1 was stopped while this partition ran and it is not transferable"
+    assert recorded.failed_items == 4
+
+
+def test_a_function_that_interrupts_itself_is_failed_and_not_tried_for_ever() -> None:
+    recorded = finish(an_outcome(a_claim(items=4), head=said("CANCELLED"), blobs=(), interrupted=False))
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.FAILED)
+    assert recorded.exit_message == "KeyboardInterrupt: the function interrupted itself"
+    assert recorded.failed_items == 4
+
+
+def test_what_ended_before_the_stop_reached_it_keeps_its_result() -> None:
+    assert ending(finish(an_outcome(), stopped=True)) == (PartitionStatus.COMPLETED, ExitCode.COMPLETED)
+
+
+# --- deaths --------------------------------------------------------------------------------------
+
+
+def test_a_death_is_counted_and_tried_again() -> None:
+    recorded = finish(a_death(a_claim(crashes=0), death="killed by SIGSEGV"))
+    assert ending(recorded) == (PartitionStatus.PENDING, None)
+    assert (recorded.crashed, recorded.failed_items) == (True, 0)
+    assert recorded.exit_message == "the child process died: killed by SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("crashes", "attempts", "status"),
+    [
+        (0, 3, PartitionStatus.PENDING),
+        (1, 3, PartitionStatus.PENDING),
+        (2, 3, PartitionStatus.FAILED),
+        (3, 3, PartitionStatus.FAILED),
+        (0, 1, PartitionStatus.FAILED),
+    ],
+)
+def test_a_partition_that_kills_as_often_as_it_may_is_poison(
+    crashes: int, attempts: int, status: PartitionStatus
+) -> None:
+    claim = a_claim(crashes=crashes, items=5, step=a_step_to_run(max_attempts=attempts))
+    recorded = finish(a_death(claim, death="exit code 7"))
+    assert recorded.status is status
+    if status is PartitionStatus.FAILED:
+        assert recorded.exit_code is ExitCode.POISON
+        assert f"(it killed {crashes + 1} processes and is not tried again)" in recorded.exit_message
+        assert (recorded.crashed, recorded.failed_items) == (True, 5)
+
+
+def test_attempts_that_ended_otherwise_do_not_count_as_deaths() -> None:
+    claim = a_claim(attempt=9, crashes=0, step=a_step_to_run(max_attempts=2))
+    assert finish(a_death(claim)).status is PartitionStatus.PENDING
+
+
+def test_what_may_run_only_once_is_not_tried_again_after_a_death() -> None:
+    recorded = finish(a_death(a_claim(transferable=False, items=2)))
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.CRASHED)
+    assert (recorded.crashed, recorded.failed_items) == (True, 2)
+    assert "not tried again" not in recorded.exit_message
+
+
+def test_the_last_words_of_the_dead_are_kept() -> None:
+    recorded = finish(a_death(log=b"x" * 10_000 + b"\0\xffloading model.bin\n", death="exit code 1"))
+    assert recorded.exit_message.startswith("the child process died: exit code 1; its last output: xxx")
+    assert recorded.exit_message.endswith("\\0\N{REPLACEMENT CHARACTER}loading model.bin")
+    assert len(recorded.exit_message) < 1_000
+    assert recorded.log.endswith(b"loading model.bin\n")
+
+
+# --- what the database refuses -------------------------------------------------------------------
+
+
+def test_an_outcome_that_cannot_be_stored_is_failed_with_the_reason() -> None:
+    refused = unstorable(completed(a_claim(items=7), log=b"output"), ValueError("too wide"))
+    assert ending(refused) == (PartitionStatus.FAILED, ExitCode.FAILED)
+    assert refused.exit_message == "the result could not be stored: too wide"
+    assert (refused.result, refused.log, refused.failed_items) == (None, b"", 7)

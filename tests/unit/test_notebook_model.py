@@ -1,0 +1,270 @@
+"""What the view of a job says, from plain snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from nbcluster.notebook import render
+from nbcluster.notebook.model import clean, clean_block, duration, summary, view_of, way_on
+from nbcluster.records import ErrorGroup, JobSnapshot, NodeView
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
+
+
+def a_node_view(node_id: str = "lab-1", **changes: Any) -> NodeView:
+    plain = NodeView(node_id, "lab", "ACTIVE", "host", 1, 2, 1, 0.5, 0.4, "3.11", "0.1.0", 3)
+    return replace(plain, **changes)
+
+
+def a_snapshot(**changes: Any) -> JobSnapshot:
+    plain = JobSnapshot(
+        job_id=7,
+        name="collatz",
+        user="ada",
+        status="STARTED",
+        stop_requested=False,
+        created=datetime(2024, 1, 1, 12, tzinfo=UTC),
+        ended=None,
+        elapsed=5.0,
+        strategy="round_robin",
+        transferable=True,
+        python="3.11",
+        partitions={"PENDING": 5, "CLAIMED": 2, "COMPLETED": 3, "FAILED": 0},
+        items=10_000,
+        items_done=4_120,
+        items_failed=0,
+        grid="cccrr.....",
+        grid_cell=1,
+        nodes=(a_node_view(),),
+        errors=(),
+        obstacles=(),
+        log_tail="",
+    )
+    return replace(plain, **changes)
+
+
+def completed(**changes: Any) -> JobSnapshot:
+    partitions = {"PENDING": 0, "CLAIMED": 0, "COMPLETED": 10, "FAILED": 0}
+    plain = a_snapshot(status="COMPLETED", items_done=10_000, partitions=partitions, grid="c" * 10)
+    return replace(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "headline"),
+    [
+        (a_snapshot(), "collatz: running, 4,120 of 10,000 items, 824/s, about 7 s left"),
+        (a_snapshot(items_failed=2), "collatz: running, 4,120 of 10,000 items, 2 failed, 824/s, about 7 s left"),
+        (a_snapshot(elapsed=4120.0), "collatz: running, 4,120 of 10,000 items, 1/s, about 1 h 38 min left"),
+        (
+            a_snapshot(items_done=0, partitions={"PENDING": 10, "CLAIMED": 0, "COMPLETED": 0, "FAILED": 0}),
+            "collatz: waiting, 0 of 10,000 items",
+        ),
+        (a_snapshot(items_done=0), "collatz: running, 0 of 10,000 items"),
+        (a_snapshot(stop_requested=True), "collatz: stopping, 4,120 of 10,000 items"),
+        (completed(), "collatz: completed, 10,000 items in 5.0 s"),
+        (completed(items=1, items_done=1), "collatz: completed, 1 item in 5.0 s"),
+        (completed(status="FAILED", items_failed=7), "collatz: failed, 9,993 of 10,000 items in 5.0 s, 7 failed"),
+        (completed(status="STOPPED", items_failed=70), "collatz: stopped, 9,930 of 10,000 items in 5.0 s"),
+    ],
+)
+def test_the_headline_says_it_all(snapshot: JobSnapshot, headline: str) -> None:
+    assert view_of(snapshot).headline == headline
+
+
+def test_the_summary_is_the_same_everywhere() -> None:
+    assert summary(completed()) == "collatz: COMPLETED, 10000 of 10000 items"
+    assert summary(completed(status="FAILED", items_failed=1)) == "collatz: FAILED, 9999 of 10000 items"
+    assert summary(completed(elapsed=99.0, job_id=1, user="bob")) == summary(completed())
+
+
+def test_segments_are_the_states_that_there_are() -> None:
+    view = view_of(a_snapshot())
+    assert [(s.letter, s.word, s.count, s.share) for s in view.segments] == [
+        ("c", "completed", 3, 0.3),
+        ("r", "running", 2, 0.2),
+        (".", "pending", 5, 0.5),
+    ]
+    assert view.grid == "cccrr....."
+
+
+def test_partitions_that_were_stopped_did_not_fail() -> None:
+    partitions = {"PENDING": 0, "CLAIMED": 0, "COMPLETED": 3, "FAILED": 7}
+    view = view_of(completed(status="STOPPED", partitions=partitions, grid="cccfffffff"))
+    assert [(s.letter, s.word) for s in view.segments] == [("c", "completed"), ("s", "stopped")]
+    assert view.grid == "cccsssssss"
+
+
+def test_an_empty_job_is_done() -> None:
+    nothing = dict.fromkeys(("PENDING", "CLAIMED", "COMPLETED", "FAILED"), 0)
+    view = view_of(completed(items=0, items_done=0, partitions=nothing, grid=""))
+    assert view.done_share == 1.0
+    assert view.headline == "collatz: completed, 0 items in 5.0 s"
+    assert render.partition_map(view) == ""
+    assert "0 partitions" in render.page(view)
+
+
+def test_big_jobs_say_how_many_partitions_a_cell_stands_for() -> None:
+    assert view_of(a_snapshot(grid_cell=3)).grid_label == "10 partitions, 3 in each cell"
+
+
+def test_nodes_while_running_and_afterwards() -> None:
+    running = view_of(a_snapshot())
+    assert dict(zip(running.node_columns, running.node_rows[0], strict=True)) == {
+        "node": "lab-1",
+        "state": "active",
+        "heartbeat": "0.4 s ago",
+        "busy": "1 of 2",
+        "load": "50%",
+        "done": "3",
+        "python": "3.11",
+    }
+    ended = view_of(completed())
+    assert dict(zip(ended.node_columns, ended.node_rows[0], strict=True)) == {
+        "node": "lab-1",
+        "state": "active",
+        "slots": "2",
+        "done": "3",
+        "python": "3.11",
+    }
+
+
+def test_a_node_that_is_gone_shows_what_it_did() -> None:
+    gone = a_node_view("old-1", status="GONE", slots=0, busy=0, load=0.0, heartbeat_age=float("nan"), python="", done=9)
+    for snapshot in (a_snapshot(nodes=(gone,)), completed(nodes=(gone,))):
+        row = view_of(snapshot).node_rows[0]
+        assert row[:2] == ("old-1", "gone")
+        assert "9" in row
+
+
+def test_many_nodes_show_a_window_with_the_lost_ones() -> None:
+    nodes = [a_node_view(f"n-{number}", done=number) for number in range(40)]
+    nodes[3] = replace(nodes[3], status="UNREACHABLE")
+    view = view_of(a_snapshot(nodes=tuple(nodes)))
+    assert len(view.node_rows) == 12
+    assert view.more_nodes == 28
+    assert view.node_rows[0][:2] == ("n-3", "unreachable")
+    assert "and 28 more nodes" in render.nodes(view)
+
+
+def test_errors_are_counted_and_placed() -> None:
+    group = ErrorGroup("ValueError", "bad date", 7, 3, 31, "Traceback ...\nValueError: bad date\n")
+    line = view_of(a_snapshot(errors=(group,))).errors[0]
+    assert line.headline == "7 \N{MULTIPLICATION SIGN} ValueError: bad date"
+    assert line.place == "first at item 31 (partition 3)"
+    assert line.traceback == "Traceback ...\nValueError: bad date"
+
+
+def test_an_error_without_words() -> None:
+    group = ErrorGroup("KeyError", "", 1, 0, 0, "")
+    assert view_of(a_snapshot(errors=(group,))).errors[0].headline == "1 \N{MULTIPLICATION SIGN} KeyError"
+
+
+def test_obstacles_are_over_when_the_job_is() -> None:
+    assert view_of(a_snapshot(obstacles=("No node is alive.",))).obstacles == ("No node is alive.",)
+    assert view_of(completed(obstacles=("No node is alive.",))).obstacles == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1.0, "0.0 s"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (3599.6, "1 h"),
+        (7500, "2 h 5 min"),
+        (200_000, "2 d 7 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_way_on() -> None:
+    stopped = completed(status="STOPPED", items_failed=9_000)
+    assert way_on(stopped, "c") == (
+        "collatz: stopped; 1,000 of 10,000 items are finished and kept. "
+        "To go on: c.resume() or %nbcluster resume collatz"
+    )
+    assert way_on(replace(stopped, name="my job")).endswith('To go on: %nbcluster resume "my job"')
+    assert "had ended before" in way_on(completed())
+
+
+def test_foreign_text_cannot_act() -> None:
+    assert clean("a\x1b[2Jb\x1b]0;title\x07c\x1b(B") == "abcB"
+    assert clean("a\nb\tc") == "a b c"
+    assert clean("x" * 300) == "x" * 200 + " ..."
+    assert "\u202e" not in clean("gnp\u202eexe")
+    assert clean_block("10%\r20%\r30%\ndone\r\n") == "30%\ndone"
+    assert clean_block("a" * 5000).endswith("a" * 100)
+    assert len(clean_block("a" * 5000)) < 4100
+
+
+class Elements(HTMLParser):
+    """Collects what a browser would make of the HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def hostile_snapshot() -> JobSnapshot:
+    return a_snapshot(
+        name=HOSTILE,
+        user=HOSTILE,
+        strategy=HOSTILE,
+        python=HOSTILE,
+        grid="cr.f<",
+        nodes=(a_node_view(HOSTILE, name=HOSTILE, status=HOSTILE, host=HOSTILE, python=HOSTILE, version=HOSTILE),),
+        errors=(ErrorGroup(HOSTILE, HOSTILE, 1, 0, 0, HOSTILE),),
+        obstacles=(HOSTILE,),
+        log_tail=HOSTILE,
+    )
+
+
+def test_hostile_text_stays_text() -> None:
+    view = view_of(hostile_snapshot())
+    page = Elements()
+    page.feed(render.page(view) + render.remnant(view))
+    assert page.tags <= {
+        *("style", "div", "span", "b", "i", "table", "thead", "tbody", "tr", "th", "td"),
+        *("details", "summary", "pre"),
+    }
+    assert page.attributes <= {
+        *("class", "style", "role", "border", "aria-label", "aria-hidden"),
+        *("aria-valuemin", "aria-valuemax", "aria-valuenow"),
+    }
+    assert page.text.count("<img src=x onerror=alert(1)><script>alert(2)</script>") >= 8
+    assert "\x1b" not in page.text
+    assert "\u202e" not in page.text
+
+
+def test_every_part_can_be_read_aloud() -> None:
+    page = render.page(view_of(a_snapshot(errors=(ErrorGroup("E", "m", 1, 0, 0, "t"),))))
+    assert 'aria-label="Job collatz"' in page
+    assert 'role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="41"' in page
+    assert 'role="img" aria-label="Partition map: 3 completed, 2 running, 5 pending"' in page
+    assert '<table aria-label="Nodes"' in page
+
+
+def test_equal_content_is_drawn_equally() -> None:
+    assert render.page(view_of(a_snapshot())) == render.page(view_of(a_snapshot()))
+    assert render.block("") == ""

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from nbcluster.lifecycle import JobStatus, NodeStatus
+from nbcluster.records import JobSnapshot, Node, Progress
+from nbcluster.snapshot import node_views, obstacles
+from tests.builders import PYTHON, a_node, a_progress
+
+URL = "sqlite:///cluster.db"
+
+
+def why(*nodes: Node, progress: Progress | None = None) -> tuple[str, ...]:
+    return obstacles(progress or a_progress(pending=3), nodes, PYTHON, URL, silent_after=10.0)
+
+
+# --- why nothing moves ---------------------------------------------------------------------------
+
+
+def test_with_a_live_node_nothing_is_in_the_way() -> None:
+    assert why(a_node()) == ()
+
+
+def test_without_a_node_the_commands_that_start_one_are_told() -> None:
+    (sentence,) = why()
+    assert "No node is alive." in sentence
+    assert "%nbcluster up 2" in sentence
+    assert f"nbcluster-node --url '{URL}'" in sentence
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [a_node(heartbeat_age=42.4), a_node(status=NodeStatus.UNREACHABLE, heartbeat_age=42.4)],
+    ids=["silent", "unreachable"],
+)
+def test_when_all_nodes_are_silent_it_is_told_since_when_and_how_much_waits(silent: Node) -> None:
+    (sentence,) = why(silent, a_node("b-1", heartbeat_age=99.0))
+    assert sentence.endswith("(3 partitions wait; the last heartbeat was 42 s ago)")
+
+
+def test_a_kernel_is_no_node_that_could_work() -> None:
+    (sentence,) = why(a_node(slots=0))
+    assert sentence.startswith("No node is alive.")
+    assert "heartbeat" not in sentence
+
+
+def test_a_node_of_another_python_is_named() -> None:
+    assert why(a_node(), a_node("b-1", python="3.12")) == (
+        "Node b-1 runs Python 3.12, this job needs 3.11: it stays idle for it",
+    )
+
+
+def test_when_no_node_has_the_right_python_it_is_told_which_to_start() -> None:
+    sentences = why(a_node("b-1", python="3.12"))
+    assert sentences[-1] == "No node can run this job: start one with Python 3.11"
+
+
+@pytest.mark.parametrize("changes", [{"status": JobStatus.COMPLETED}, {"pending": 0, "claimed": 0, "completed": 3}])
+def test_of_a_job_that_needs_nobody_nothing_is_told(changes: dict[str, Any]) -> None:
+    assert why(progress=a_progress(**changes)) == ()
+
+
+# --- nodes of a job ------------------------------------------------------------------------------
+
+
+def test_live_workers_are_shown_with_what_they_did() -> None:
+    (view,) = node_views([a_node("gpu-box-1", slots=4, busy=1), a_node("kernel-1", slots=0)], {"gpu-box-1": 7})
+    assert (view.name, view.load, view.done, view.status) == ("gpu-box", 0.25, 7, "ACTIVE")
+
+
+def test_those_that_worked_and_are_gone_are_shown_too() -> None:
+    alive, gone = node_views([a_node("a-1")], {"a-1": 1, "b-9": 5})
+    assert (gone.node_id, gone.name, gone.status, gone.done) == ("b-9", "b", "GONE", 5)
+    assert math.isnan(gone.heartbeat_age)
+    assert alive.status == "ACTIVE"
+
+
+# --- plain figures -------------------------------------------------------------------------------
+
+
+def a_snapshot(**changes: Any) -> JobSnapshot:
+    from datetime import UTC, datetime
+
+    plain: dict[str, Any] = {
+        "job_id": 1, "name": "j", "user": "ada", "status": "STARTED", "stop_requested": False,
+        "created": datetime(2024, 1, 1, tzinfo=UTC), "ended": None, "elapsed": 10.0, "strategy": "round_robin",
+        "transferable": True, "python": PYTHON, "partitions": {"PENDING": 1, "CLAIMED": 2, "COMPLETED": 3, "FAILED": 4},
+        "items": 100, "items_done": 25, "items_failed": 0, "grid": "", "grid_cell": 1, "nodes": (), "errors": (),
+        "obstacles": (), "log_tail": "",
+    }  # fmt: skip
+    return JobSnapshot(**plain | changes)
+
+
+def test_the_remaining_time_follows_from_the_mean_so_far() -> None:
+    assert a_snapshot().remaining == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("changes", [{"items_done": 0}, {"elapsed": 0.0}, {"status": "COMPLETED"}])
+def test_before_the_first_item_and_after_the_last_no_remaining_time_is_told(changes: dict[str, Any]) -> None:
+    assert a_snapshot(**changes).remaining is None
+
+
+def test_partitions_are_counted_and_the_end_is_known() -> None:
+    assert a_snapshot().total_partitions == 10
+    assert not a_snapshot().finished
+    assert all(a_snapshot(status=status).finished for status in ("COMPLETED", "FAILED", "STOPPED"))
