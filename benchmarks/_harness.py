@@ -129,7 +129,7 @@ def _say(text: str, *, quiet: bool) -> None:
 def summary(values: Sequence[float]) -> dict[str, float]:
     """Median and spread."""
     ordered = sorted(values)
-    low, middle, high = statistics.quantiles(ordered, n=4) if len(ordered) > 1 else ordered * 3
+    low, middle, high = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else ordered * 3
     found = {"median": middle, "q1": low, "q3": high, "min": ordered[0], "max": ordered[-1]}
     found["p95"] = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
     return {name: float(f"{value:.4g}") for name, value in found.items()} | {"samples": len(ordered)}

@@ -11,6 +11,7 @@ import nbcluster as nb
 
 INPUTS = 10_000
 WARM_UP = 200
+PATIENCE = 300.0
 
 
 def same(number: int) -> int:
@@ -18,11 +19,11 @@ def same(number: int) -> int:
 
 
 def measure(cluster: nb.Cluster) -> Samples:
-    cluster.map(same, range(WARM_UP), chunk=1).wait()
+    cluster.map(same, range(WARM_UP), chunk=1).wait(timeout=PATIENCE)
     began = time.perf_counter()
     job = cluster.map(same, range(INPUTS), chunk=1)
     submitted = time.perf_counter()
-    job.wait()
+    job.wait(timeout=PATIENCE)
     ended = time.perf_counter()
     values = job.results()
     read = time.perf_counter()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster import payload
-from nbcluster.config import Settings, load_settings, parse_count, usable_cores
+from nbcluster.config import Settings, load_settings, parse_count, parse_slots, usable_cores
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
 from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import JobStatus
@@ -138,7 +138,8 @@ class Cluster:
     def job(self, name_or_id: str | int) -> JobHandle:
         """The newest job of that name, or the one with that id, whoever submitted it.  Raises UnknownJob."""
         wanted = str(name_or_id).strip()
-        row = self.store.views.job(int(wanted)) if wanted.isdecimal() else self.store.views.job_named(wanted)
+        number = int(wanted) if wanted.isdecimal() and len(wanted) < 19 else None  # ids have 64 bits
+        row = self.store.views.job_named(wanted) if number is None else self.store.views.job(number)
         if row is None:
             known = ", ".join(dict.fromkeys(job.name for job in self.store.views.jobs(running_only=False, limit=5)))
             hint = f"the latest are {known}" if known else "no job was submitted here yet"
@@ -193,7 +194,7 @@ class Cluster:
         when this kernel ends; ``down()`` stops them.
         """
         count = parse_count(nodes, "the number of nodes")
-        share = parse_count(slots, "slots") if slots is not None else max(1, usable_cores() // count)
+        share = parse_slots(slots) if slots is not None else max(1, usable_cores() // count)
         passed = {name: str(getattr(self.settings, name)) for name in _PASSED_ON if getattr(self.settings, name)}
         processes = self._local.start(count, share, passed)
         self._local.wait_until(processes, lambda: {node.pid for node in self._workers()}, timeout)

@@ -25,6 +25,7 @@ from nbcluster.errors import ConfigError
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kMGT]i?)?B?)", re.IGNORECASE)
+_MOST_SLOTS = 1000
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -72,6 +73,14 @@ def parse_count(text: object, name: str = "count") -> int:
         raise ConfigError(f"{name}: {text!r} is no whole number; write 1 or more") from None
     if value < 1:
         raise ConfigError(f"{name}: {value} is too few; write 1 or more")
+    return value
+
+
+def parse_slots(text: object, name: str = "slots") -> int:
+    """How many children a node may have."""
+    value = parse_count(text, name)
+    if value > _MOST_SLOTS:
+        raise ConfigError(f"{name}: {value} is too many processes for one node; write {_MOST_SLOTS} or less")
     return value
 
 
@@ -142,7 +151,7 @@ class Settings:
     """Every setting, checked.  Durations in seconds, sizes in bytes."""
 
     url: str = _setting(_text, default_url, "SQLAlchemy URL of the database")
-    slots: int = _setting(parse_count, usable_cores, "partitions that a node runs at once")
+    slots: int = _setting(parse_slots, usable_cores, "partitions that a node runs at once")
     heartbeat_interval: float = _setting(parse_duration, 3.0, "time between two heartbeats of a node")
     unreachable_node_threshold: float = _setting(parse_duration, 10.0, "silence after which a node's work is moved")
     node_cleanup_threshold: float = _setting(parse_duration, 30.0, "silence after which a node's row is removed")

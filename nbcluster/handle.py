@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,16 @@ from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, UnknownJob, WaitTimeout
+from nbcluster.errors import (
+    DatabaseUnreachable,
+    InputError,
+    JobFailed,
+    JobStopped,
+    LoginRefused,
+    PartitionError,
+    UnknownJob,
+    WaitTimeout,
+)
 from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
 from nbcluster.reading import Item, ResultReader
 from nbcluster.records import ItemError, JobRow, JobSnapshot, Progress
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbcluster.api import Cluster
+
+log = logging.getLogger(__name__)
 
 _SHOWN_GROUPS = 3
 _MANY = 50
@@ -125,7 +137,7 @@ class JobHandle:
             while deadline is None or time.monotonic() < deadline:
                 changed.clear()
                 began = time.monotonic()
-                progress = self._look()
+                progress = self._look_patiently(deadline)
                 yield progress
                 if progress.status in JOB_FINAL:
                     return
@@ -137,6 +149,23 @@ class JobHandle:
                 changed.wait(poll if left is None else min(poll, left))
         finally:
             unsubscribe()
+
+    def _look_patiently(self, deadline: float | None) -> Progress:
+        """Look.  While the database is away the nodes keep what they have: say so once, and try until it is back."""
+        settings = self._cluster.settings
+        end = time.monotonic() + settings.database_patience
+        end = end if deadline is None else min(end, deadline)
+        told = False
+        while True:
+            try:
+                return self._look()
+            except DatabaseUnreachable as error:
+                if isinstance(error, LoginRefused) or time.monotonic() > end:
+                    raise
+                if not told:
+                    log.warning("%s; waiting for it to come back", error)
+                told = True
+                time.sleep(settings.master_check_interval)
 
     def _look(self) -> Progress:
         progress = self._progress()
@@ -164,10 +193,13 @@ class JobHandle:
     # --- results ------------------------------------------------------------------
 
     def results(self) -> list[Any]:
-        """The values in input order.  Waits.  Raises JobFailed or JobStopped; frame() still shows what is good."""
+        """The values in input order.  Waits.  Raises JobFailed or JobStopped; frame() still shows what is good.
+
+        Raises PartitionError for a result that was altered in the database or cannot be rebuilt here.
+        """
         self.wait()
         self._raise_unless_completed()
-        return [item.value for item in self._items(self._all(), inputs=False)]
+        return [self._value(item) for item in self._items(self._all(), inputs=False)]
 
     def result(self) -> Any:
         """The value of a job of one item.  Waits.  Raises PartitionError with the remote traceback."""
@@ -175,9 +207,7 @@ class JobHandle:
         items = list(self._items(self._all(), inputs=False))
         if len(items) != 1:
             raise InputError(f"{self.name} has {len(items)} items; use results() or frame()")
-        if items[0].error is not None:
-            raise self._partition_error(items[0], items[0].error)
-        return items[0].value
+        return self._value(items[0])
 
     def frame(self, partial: bool = False) -> pd.DataFrame:
         """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
@@ -200,20 +230,23 @@ class JobHandle:
             while waiting and waiting[0] in final:
                 ready.append(waiting.pop(0))
             for item in self._items(ready, inputs=False):
-                if item.error is not None:
-                    raise self._partition_error(item, item.error)
-                yield item.value
+                yield self._value(item)
 
     def as_completed(self) -> Iterator[tuple[Any, Any]]:
         """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed."""
         seen: set[int] = set()
+        refused: list[Item] = []
         for final in self._finals():
             new = sorted(final - seen)
             seen |= final
             for item in self._items(new, inputs=True):
                 if item.error is None:
                     yield item.input, item.value
+                else:
+                    refused[:] = [item]
         self._raise_unless_completed()
+        for item in refused:  # it was completed on its node, and cannot be read here
+            self._value(item)
 
     def _finals(self) -> Iterator[set[int]]:
         """The indexes of the partitions that are final, whenever there are more."""
@@ -271,6 +304,11 @@ class JobHandle:
         failed = sum(map(len, groups.values()))
         total = self._progress().items
         return f"{self.name}: {failed} of {total} items failed\n  " + "\n  ".join(lines)
+
+    def _value(self, item: Item) -> Any:
+        if item.error is not None:
+            raise self._partition_error(item, item.error)
+        return item.value
 
     def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
         return PartitionError(

@@ -45,13 +45,16 @@ class Partitioner(ABC):
 
     def parts(self, partitions: int) -> list[Part]:
         """The split with keys and sizes."""
+        split = self.split(partitions)
+        if not isinstance(split, Iterable):
+            raise InputError(f"the partitioner gave a {type(split).__name__}; let it return or yield the parts")
         return [
-            Part(f"part-{index}", len(value) if _counts(value) else 1, value)
-            for index, value in enumerate(self.split(partitions))
+            Part(f"part-{index}", len(value) if countable(value) else 1, value) for index, value in enumerate(split)
         ]
 
 
-def _counts(value: Any) -> bool:
+def countable(value: Any) -> bool:
+    """Whether a part consists of items, so that ``map`` can call the function with each."""
     return isinstance(value, Sized) and not isinstance(value, (str, bytes, dict))
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.errors import PayloadError, SignatureError
+from nbcluster.lifecycle import ExitCode
 from nbcluster.records import ItemError, JobRow, StoredResult
 from nbcluster.signing import Signer, result_body
 from nbcluster.store import Store
@@ -83,18 +85,25 @@ class ResultReader:
         count = stored.items
         if stored.result is None:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
-        check_result(self._store.signer, self._job, stored)
-        values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+        try:
+            check_result(self._store.signer, self._job, stored)
+            values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+        except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
+            kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
+            return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
         seconds = array.array("d", stored.result.seconds).tolist()
         return values, seconds, self._errors(stored)
 
     def _inputs(self, stored: StoredResult) -> Sequence[Any]:
         assert stored.arguments is not None
         body = stored.arguments.body
-        self._store.signer.check(
-            stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
-        )
-        given = payload.unpack(body, f"the arguments of partition {stored.index}")
+        try:
+            self._store.signer.check(
+                stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
+            )
+            given = payload.unpack(body, f"the arguments of partition {stored.index}")
+        except (SignatureError, PayloadError):
+            return [None] * stored.items
         if self._job.mode == payload.PARTITION:
             return [given]
         if self._job.mode == payload.CALL:
@@ -107,8 +116,11 @@ class ResultReader:
 
 def _whole_partition(stored: StoredResult) -> dict[int, ItemError]:
     """A partition without a result failed for one reason, which is that of each of its items."""
-    code, message = stored.exit_code or "FAILED", stored.exit_message or ""
-    return {place: ItemError(place, code, message, "") for place in range(stored.items)}
+    return _of_all_items(stored.items, stored.exit_code or "FAILED", stored.exit_message or "")
+
+
+def _of_all_items(count: int, error_type: str, message: str) -> dict[int, ItemError]:
+    return {place: ItemError(place, error_type, message, "") for place in range(count)}
 
 
 def check_result(signer: Signer, job: JobRow, stored: StoredResult) -> None:

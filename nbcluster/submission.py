@@ -18,13 +18,13 @@ from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
 from nbcluster.lifecycle import JobStatus
 from nbcluster.member import PYTHON
-from nbcluster.partitioner import Part, as_partitioner, choose_partitions, with_chunk
+from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
 from nbcluster.records import JobRow, NewJob, NewPartition, NewStep, Node, Signed
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, AssignmentStrategy, Candidate, Planned, choose_strategy
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _STEP = "map"
 
 
@@ -98,7 +98,12 @@ def _split(source: Any, mode: str, options: Options, wanted: int) -> Sequence[Pa
     if mode == payload.PARTITION:
         # The function is called once with a part: that is one item, however many rows the part has.
         return [Part(part.key, 1, part.value) for part in parts]
-    for part in parts:
+    for place, part in enumerate(parts):
+        if not countable(part.value):
+            raise InputError(
+                f"part {place} of the split is a {type(part.value).__name__}, which is no sequence of items; "
+                "use map_partitions, which calls the function once with each part"
+            )
         if mode == payload.STAR and not all(isinstance(item, (tuple, list)) for item in part.value):
             raise InputError("starmap needs a tuple of arguments for each call, for example [(1, 2), (3, 4)]")
     return parts
@@ -196,7 +201,7 @@ def _step(store: Store, prepared: Prepared, settings: Settings, assignment: Assi
         strategy=prepared.strategy.name,
         function=Signed(prepared.function, mac),
         function_id=hashlib.sha256(prepared.function).hexdigest(),
-        source=prepared.source.replace("\0", "\\0"),
+        source=_storable(prepared.source),
         python=PYTHON,
         max_attempts=settings.max_attempts,
         max_result=settings.max_result,
@@ -225,8 +230,13 @@ def _partitions(store: Store, prepared: Prepared, assignment: Assignment) -> lis
 
 def _key(key: str, index: int) -> str:
     """A key that every database stores: printable, at most 100 characters, unique by its index."""
-    plain = key.replace("\0", "")
+    plain = _storable(key)
     return plain if len(plain) <= 100 else f"{plain[:80]}#{index}"
+
+
+def _storable(text: str) -> str:
+    """Text without what some databases refuse: NUL and lone surrogates."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def user_name() -> str:

@@ -105,6 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder for keys or process ids that cannot be written
+        print(f"nbcluster: {_one_line(str(error))}", file=sys.stderr)
+        return NBClusterError.exit_code
     except KeyboardInterrupt:
         print("nbcluster: interrupted", file=sys.stderr)
         return _INTERRUPTED

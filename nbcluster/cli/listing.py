@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,16 +20,19 @@ from typing import Any, TextIO
 from nbcluster.records import JobRow, Node, PartitionRow
 
 _LONGEST_CELL = 44
+_SHORTEST_CUT = 12
 _GAP = "  "
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # colours, titles, cursor
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column.  Those with a ``rank`` leave a narrow table, the highest first."""
+    """One column.  Those with a ``rank`` leave a narrow table, the highest first; one that ``shrinks`` is cut."""
 
     name: str
     read: Callable[[Any], Any]
     rank: int = 0
+    shrinks: bool = False
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -64,14 +68,14 @@ JOBS: tuple[Column, ...] = (
 
 PARTITIONS: tuple[Column, ...] = (
     Column("partition", lambda part: part.index),
-    Column("key", lambda part: part.key, rank=1),
+    Column("key", lambda part: part.key, rank=2),
     Column("state", lambda part: part.status.value),
     Column("node", lambda part: part.node),
     Column("attempt", lambda part: part.attempt),
     Column("items", lambda part: part.items),
     Column("transferable", lambda part: part.transferable, rank=6),
-    Column("exit_code", lambda part: part.exit_code),
-    Column("message", lambda part: part.exit_message or "", rank=2),
+    Column("exit_code", lambda part: part.exit_code, rank=3),
+    Column("message", lambda part: part.exit_message or "", rank=1, shrinks=True),
     Column("seconds", lambda part: _rounded(part.seconds)),
     Column("claimed", lambda part: part.claimed, rank=5),
     Column("ended", lambda part: part.ended, rank=4),
@@ -119,7 +123,7 @@ def clean(text: str, keep: str = "") -> str:
     return "".join(
         letter if letter in keep else " " if letter in "\n\r\t\v\f" else ""
         if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter
-        for letter in text
+        for letter in _ESCAPES.sub("", text)
     )  # fmt: skip
 
 
@@ -132,9 +136,13 @@ def table(columns: Sequence[Column], values: Sequence[Sequence[Any]], width: int
     shown = {place: [columns[place].name, *(_cell(row[place]) for row in values)] for place in places}
     widths = {place: max(map(_columns_of, cells)) for place, cells in shown.items()}
     for place in sorted(places, key=lambda place: -columns[place].rank):
-        if _total(widths) <= width or not columns[place].rank:
+        excess = _total(widths) - width
+        if excess <= 0 or not columns[place].rank:
             break
-        del widths[place]
+        if columns[place].shrinks and widths[place] - excess >= _SHORTEST_CUT:
+            widths[place] -= excess
+        else:
+            del widths[place]
     numeric = {place for place in widths if all(isinstance(row[place], (int, float)) for row in values if row[place])}
     return [
         _GAP.join(_aligned(shown[place][line], size, right=place in numeric) for place, size in widths.items()).rstrip()
@@ -171,5 +179,7 @@ def _columns_of(text: str) -> int:
 
 
 def _aligned(text: str, width: int, *, right: bool) -> str:
+    if _columns_of(text) > width:
+        text = text[: width - 3] + "..."
     padding = " " * (width - _columns_of(text))
     return padding + text if right else text + padding

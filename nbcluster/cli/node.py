@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import NoReturn
 
 from nbcluster import __version__
 from nbcluster.config import Settings, load_settings, setting_names, usable_cores
-from nbcluster.errors import NBClusterError
+from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.member import PYTHON, Member
 from nbcluster.node.executor import Executor
 from nbcluster.node.loop import WorkerLoop
@@ -40,13 +41,21 @@ _OPTIONS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, with complaints of one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.prog} --help lists the options")
+
+
 def parser() -> argparse.ArgumentParser:
     """The options, named like the settings."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="nbcluster-node",
         description="Run a node: claim partitions from the database, execute them in child processes, record results.",
         epilog="Every option can also be given as NBCLUSTER_<OPTION> in the environment. "
         "Ctrl-C or SIGTERM hands the work back and leaves; a second one leaves at once.",
+        allow_abbrev=False,
     )
     docs = setting_names()
     for name in _OPTIONS:
@@ -59,10 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a node until it is told to stop; gives the exit code."""
-    options = vars(parser().parse_args(argv))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    lock_file = options.pop("lock_file")
     try:
+        options = vars(parser().parse_args(argv))
+        lock_file = options.pop("lock_file")
         settings = load_settings(options)
         held = _hold_lock(lock_file)
         store = open_store(settings.url, initialize=settings.initialize_schema, key_file=settings.key_file, pool_size=2)

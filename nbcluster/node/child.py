@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import io
 import json
 import os
 import resource
@@ -166,6 +167,8 @@ class _Run:
                 self._one(place, function, positional, interrupt)
         except KeyboardInterrupt:
             self._exit_code = "CANCELLED"
+        except Exception as error:
+            self.fail_all(f"the items of this part cannot be read: {_summary(error)}", items)
         finally:
             interrupt.armed = False
 
@@ -265,7 +268,9 @@ def _cut(text: str) -> str:
 def _open_streams() -> None:
     """Standard output and error anew; what user code closes leaves the descriptors behind them open."""
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        stream = open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        raw = io.FileIO(descriptor, "wb", closefd=False)
+        # Unbuffered: the last words of a child that dies are the ones that matter.
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

@@ -36,6 +36,9 @@ class Liveness:
             self._suspect(present[node_id], 0.0)
         if self._heartbeat.unbroken_for(self._unreachable):
             self._judge_silence(others)
+        orphans = self._store.release_orphans()
+        if orphans:
+            log.warning("%d partitions belonged to nodes that are not registered any more: moved", orphans)
 
     def _judge_silence(self, others: list[Node]) -> None:
         for node in others:

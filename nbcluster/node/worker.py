@@ -95,6 +95,8 @@ class Worker:
         return self._claim_more()
 
     def _pause(self) -> float | None:
+        if self._unrecorded:
+            return 0.0
         queued = len(self._held) - len(self._executor.running())
         return HAND_BACK_AFTER / 2 if queued > 0 else None
 

@@ -40,8 +40,8 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
         raise _interrupted(handle, view, variable, shell) from None
     finally:
         view.finish()
-    error = _ending(handle, variable)
-    if error is not None and not collect:
+    error = None if collect else _ending(handle, variable)
+    if error is not None:
         raise shortened(error, shell)
 
 

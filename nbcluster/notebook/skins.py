@@ -163,5 +163,7 @@ class Widgets:
         self._remnant.update(bundle(view), raw=True)
         self._output.update({"text/html": ""}, raw=True)
         for widget in (*self._box.children, self._box):
-            widget.layout.close()
-            widget.close()
+            # Layout and style are models of their own, which would stay in the front end's memory.
+            for part in (widget.layout, getattr(widget, "style", None), widget):
+                if part is not None:
+                    part.close()

@@ -7,6 +7,7 @@ question; statements are written once, and a dialect answers what differs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -72,6 +73,13 @@ class Store:
             return True
 
         return self.database.write(work)
+
+    def release_orphans(self) -> int:
+        """Move what belongs to nodes that are not registered any more; gives how many partitions."""
+        moved = 0
+        for owner in self.database.read(self.releases.ownerless):
+            moved += sum(self.database.write(partial(self.releases.release_lost, node_id=owner)))
+        return moved
 
     def deregister(self, node_id: str) -> None:
         """An orderly end: what the node still holds or was assigned is free, and its row goes, at once."""

@@ -267,7 +267,8 @@ Index(
     sqlite_where=partitions.c.status == PartitionStatus.CLAIMED.value,
     postgresql_where=partitions.c.status == PartitionStatus.CLAIMED.value,
 )
-Index("ix_batch_partitions_step_status", partitions.c.master_step_execution_id, partitions.c.status)
+# No index on (step, status): whoever asks for that reads the whole step anyway, by the unique ones above; and a
+# planner without statistics preferred it for the claim, which then read and sorted all that waits.
 
 attempts = Table(
     "batch_attempts",

@@ -301,7 +301,7 @@ class Views:
             select(logs.c.body)
             .join(partitions, partitions.c.step_execution_id == logs.c.step_execution_id)
             .where(partitions.c.master_step_execution_id == step_id)
-            .order_by(partitions.c.end_time.desc())
+            .order_by(partitions.c.end_time.desc().nulls_last())
             .limit(1)
         )
         found = self._rows(statement)

@@ -15,7 +15,8 @@ import cloudpickle
 import pytest
 
 import nbcluster as nb
-from tests.cluster.database import Tables, prepare
+from nbcluster.cli.setup import initialize
+from tests.cluster.database import Tables
 from tests.cluster.nodes import NodeProcess, OneProcess, settings_environment
 from tests.cluster.workload import Effects
 from tests.postgres import PostgresServer
@@ -43,14 +44,15 @@ class Lab:
         self.expected_in_logs = False
         self._processes: list[OneProcess] = []
         self._clusters: list[Any] = []
-        prepare(url)
+        initialize(url, new_key=False)
 
     def nodes(self, count: int = 1, slots: int = 1, **settings: object) -> list[NodeProcess]:
         """Start nodes and wait until they have registered; settings over QUICK."""
-        started = [self._node(slots, settings) for _ in range(count)]
+        started = [self.start_node(slots, **settings) for _ in range(count)]
         return [node.ready() for node in started]
 
-    def _node(self, slots: int, settings: dict[str, object]) -> NodeProcess:
+    def start_node(self, slots: int, **settings: object) -> NodeProcess:
+        """Start a node and do not wait."""
         log = self.folder / f"node{len(self._processes)}.log"
         node = NodeProcess(self.url, slots, log, self.folder, QUICK | settings)
         self._processes.append(node)

@@ -6,21 +6,6 @@ from typing import Any
 
 from sqlalchemy import NullPool, create_engine, text
 
-from nbcluster.signing import make_shared_key
-from nbcluster.store import schema
-from nbcluster.store.engine import Database
-
-
-def prepare(url: str) -> None:
-    """Make the tables, and on a server the key, as ``nbcluster init`` does."""
-    database = Database(url)
-    try:
-        schema.create(database)
-        if database.dialect.file is None:
-            make_shared_key(schema.check(database))
-    finally:
-        database.close()
-
 
 class Tables:
     """Plain SQL on the cluster's tables."""

@@ -73,7 +73,7 @@ class OneProcess:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """Kill -9, and wait until it is gone."""
         self.send(signal.SIGKILL)
         self.process.wait(10)
 

@@ -28,13 +28,12 @@ def stuck_in_c(_n: int) -> None:
 
 
 def deaf(_n: int) -> None:
+    import contextlib
     import time
 
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             time.sleep(1000)
-        except BaseException:
-            pass
 
 
 @pytest.mark.parametrize("body", [sleeping, spinning, stuck_in_c, deaf])

@@ -55,7 +55,7 @@ DEATHS = [
 @pytest.mark.parametrize(("death", "said"), DEATHS)
 def test_a_partition_that_kills_its_child_is_poison(cluster: Any, death: Callable[[], None], said: str) -> None:
     def work(n: int) -> int:
-        print("last words of", n)
+        print("last words of", n, end="")
         if n == 3:
             death()
         return n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclasses.dataclass
@@ -38,7 +42,8 @@ class Notebook:
         """Run a cell as a front end does; its error is returned, not raised."""
         with capture_output(display=False) as captured:
             result = self.shell.run_cell(cell, store_history=True)
-        return Ran(result.result, result.error_before_exec or result.error_in_exec, captured.stdout, captured.stderr)
+        error = result.error_before_exec or result.error_in_exec
+        return Ran(result.result, error, _COLOURS.sub("", captured.stdout), _COLOURS.sub("", captured.stderr))
 
     def good(self, cell: str) -> Ran:
         """Run a cell that must not fail."""
@@ -50,7 +55,8 @@ class Notebook:
 @pytest.fixture(scope="package")
 def shell() -> Iterator[InteractiveShell]:
     """The process's shell: IPython has one, as a notebook does."""
-    instance = InteractiveShell.instance(colors="NoColor")
+    # In memory: what tests type is nobody's history.
+    instance = InteractiveShell.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}))
     yield instance
     InteractiveShell.clear_instance()
 

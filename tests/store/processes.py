@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbcluster.records import StepToRun
 from nbcluster.store import Store, open_store
 from tests.builders import completed
 from tests.store.acts import register, silence, take
+from tests.waiting import wait_until
 
-START_TOGETHER = 0.3
+
+@dataclass(frozen=True)
+class Start:
+    """Where racers wait for each other."""
+
+    folder: str
+    racers: int
+
+    def line_up(self, name: str) -> None:
+        """Go on when everybody is here."""
+        Path(self.folder, name).touch()
+        wait_until(lambda: len(os.listdir(self.folder)) == self.racers, message="the other racers", interval=0.001)
 
 
 @contextmanager
-def opened(url: str, begin: float) -> Iterator[Store]:
-    """An open store, at the moment ``begin``."""
+def opened(url: str, name: str = "", start: Start | None = None) -> Iterator[Store]:
+    """An open store, when everybody has one."""
     store = open_store(url)
     try:
-        _wait_for(begin)
+        if start is not None:
+            start.line_up(name)
         yield store
     finally:
         store.close()
 
 
-def _wait_for(begin: float) -> None:
-    while time.time() < begin:  # the racers' own start, not a result that is waited for
-        pass
-
-
 def race(processes: Executor, racers: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """``work(*arguments, name, begin)`` in several processes from the same moment on."""
-    begin = time.time() + START_TOGETHER
-    running = [processes.submit(work, *arguments, f"racer{number}-1", begin) for number in range(racers)]
-    return [one.result(60) for one in running]
+    """``work(*arguments, name, start)`` in several processes, all from the same moment on."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = Start(folder, racers)
+        running = [processes.submit(work, *arguments, f"racer{number}-1", start) for number in range(racers)]
+        return [one.result(60) for one in running]
 
 
-def create_schema(url: str, _name: str, begin: float) -> str:
+def started_step(store: Store, step_id: int) -> StepToRun:
+    return next(step for step in store.jobs.started_steps() if step.step_execution_id == step_id)
+
+
+def create_schema(url: str, name: str, start: Start) -> str:
     """Open a database that nobody has used; gives the cluster's id."""
-    _wait_for(begin)
+    start.line_up(name)
     store = open_store(url, initialize="always")
     try:
         return store.cluster_id
@@ -50,35 +68,35 @@ def create_schema(url: str, _name: str, begin: float) -> str:
         store.close()
 
 
-def claim_all(url: str, step_id: int, limit: int, name: str, begin: float) -> list[tuple[int, int]]:
+def claim_all(url: str, step_id: int, limit: int, name: str, start: Start) -> list[tuple[int, int]]:
     """Claim until there is nothing left; gives (partition, attempt) of each."""
     taken = []
-    with opened(url, begin) as store:
-        step = next(step for step in store.jobs.started_steps() if step.step_execution_id == step_id)
+    with opened(url, name, start) as store:
+        step = started_step(store, step_id)
         while claims := take(store, step, name, limit):
             taken += [(claim.partition_id, claim.attempt) for claim in claims]
     return taken
 
 
-def run_all(url: str, step_id: int, limit: int, name: str, begin: float) -> int:
+def run_all(url: str, step_id: int, limit: int, name: str, start: Start) -> int:
     """Claim and finish until there is nothing left; gives how many were accepted."""
     accepted = 0
-    with opened(url, begin) as store:
-        step = next(step for step in store.jobs.started_steps() if step.step_execution_id == step_id)
+    with opened(url, name, start) as store:
+        step = started_step(store, step_id)
         while claims := take(store, step, name, limit):
             accepted += len(store.finishes.finish([completed(claim, name.encode()) for claim in claims]))
     return accepted
 
 
-def suspect(url: str, node_id: str, name: str, begin: float) -> tuple[int, int] | None:
+def suspect(url: str, node_id: str, name: str, start: Start) -> tuple[int, int] | None:
     """Find a node silent; gives what was moved, or nothing when another was quicker."""
-    with opened(url, begin) as store:
+    with opened(url, name, start) as store:
         return store.suspect(node_id, 10)
 
 
-def take_over(url: str, job_id: int, step_id: int, term: int, name: str, begin: float) -> bool:
+def take_over(url: str, job_id: int, step_id: int, term: int, name: str, start: Start) -> bool:
     """Become master; whether it succeeded."""
-    with opened(url, begin) as store:
+    with opened(url, name, start) as store:
         return store.coordination.take_over(job_id, step_id, term, name)
 
 
@@ -88,7 +106,7 @@ def register_elsewhere(url: str, zone: str, node_id: str, silent_for: float) -> 
         patch.setenv("TZ", zone)
         patch.setenv("PGTZ", zone)
         time.tzset()
-        with opened(url, begin=0) as store:
+        with opened(url) as store:
             register(store, node_id)
             silence(store, node_id, silent_for)
     time.tzset()

@@ -17,6 +17,8 @@ from sqlalchemy import make_url
 from nbcluster.errors import ConfigError, DatabaseUnreachable, LoginRefused, NBClusterError
 from nbcluster.store import Store, open_store
 
+FRESH_DATABASE = True
+
 SECRET = "open-sesame-1234"
 NOBODY = 65534
 

@@ -16,6 +16,8 @@ from tests.store import processes as elsewhere
 from tests.store.acts import change, rows, run, statuses, submit
 from tests.store.conftest import RACERS, OpenStore
 
+FRESH_DATABASE = True
+
 
 @pytest.fixture
 def database(database_url: str) -> Any:

@@ -19,22 +19,18 @@ from tests.store.acts import at_once, change, count, register, rows, run, silenc
 from tests.store.conftest import OpenStore
 from tests.waiting import wait_until
 
+FRESH_DATABASE = True
 
-def sleeping_beauty(connection: Connection, node_id: str) -> None:
-    """Write something to a node's row, and so lock it."""
+
+def overload(connection: Connection, node_id: str) -> None:
+    """Write to a node's row, and so lock it."""
     connection.execute(text("UPDATE batch_nodes SET current_load = 100 WHERE node_id = :node"), {"node": node_id})
 
 
-def end_connections(store: Store, but: int = 0) -> int:
+def end_connections(store: Store) -> int:
     """As a server that is restarted does: end every connection to this database but one's own."""
-    return len(
-        rows(
-            store,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), :but)",
-            but=but,
-        )
-    )
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return len(rows(store, f"SELECT pg_terminate_backend(pid) {others}"))
 
 
 # --- all or nothing ------------------------------------------------------------------------------
@@ -48,7 +44,7 @@ def test_an_error_in_the_middle_leaves_nothing_and_passes_unchanged(store: Store
     register(store, "a-1")
 
     def work(connection: Connection) -> None:
-        sleeping_beauty(connection, "a-1")
+        overload(connection, "a-1")
         raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -90,7 +86,7 @@ def test_a_writer_waits_for_another_process_that_writes(store: Store, open_anoth
 
     def hold() -> None:
         def work(connection: Connection) -> None:
-            sleeping_beauty(connection, "a-1")
+            overload(connection, "a-1")
             holding.set()
             assert let_go.wait(30)
 
@@ -125,7 +121,7 @@ def test_a_locked_file_is_tried_again(
     monkeypatch.setattr(impatient.database.dialect, "is_transient", is_transient)
 
     def hold(connection: Connection) -> threading.Thread:
-        sleeping_beauty(connection, "a-1")
+        overload(connection, "a-1")
         beat = threading.Thread(target=impatient.nodes.beat, args=("a-1", 7))
         beat.start()
         assert refused.wait(30)
@@ -144,7 +140,7 @@ def test_a_file_that_stays_locked_is_told(
     impatient = open_another()
 
     def hold(connection: Connection) -> None:
-        sleeping_beauty(connection, "a-1")
+        overload(connection, "a-1")
         with pytest.raises(DatabaseUnreachable, match=r"cluster\.db cannot be used \(database is locked\)"):
             impatient.nodes.beat("a-1", 7)
 
@@ -160,10 +156,10 @@ def test_a_deadlock_is_tried_again(store: Store, open_another: OpenStore) -> Non
     def crossing(first: str, second: str) -> Any:
         def work(connection: Connection) -> None:
             tries.append(first)
-            sleeping_beauty(connection, first)
+            overload(connection, first)
             if tries.count(first) == 1:
                 both.wait(30)
-            sleeping_beauty(connection, second)
+            overload(connection, second)
 
         return lambda: open_another().database.write(work)
 
@@ -182,7 +178,7 @@ def test_a_serialization_failure_is_tried_again(store: Store) -> None:
         connection.execute(text("SELECT * FROM batch_nodes")).all()
         if len(tries) == 1:
             store.nodes.beat("a-1", 5)
-        sleeping_beauty(connection, "a-1")
+        overload(connection, "a-1")
 
     store.database.write(work)
     assert len(tries) == 2
@@ -247,7 +243,7 @@ def test_on_a_server_that_became_read_only_the_connection_is_made_anew(store: St
         if len(backends) == 1:  # as after a fail-over: this session leads to what is a replica now
             connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
             connection.commit()
-        sleeping_beauty(connection, "a-1")
+        overload(connection, "a-1")
 
     store.database.write(work)
     assert store.nodes.all()[0].busy == 100

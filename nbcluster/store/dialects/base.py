@@ -81,6 +81,10 @@ class Dialect(ABC):
     def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         """``column`` is one of the whole numbers bound to ``name`` by ``listed``."""
 
+    def narrowed(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """``among`` again, for a key that a ``batch`` is joined to: keeps a misinformed planner on that key."""
+        return self.among(column, name)
+
     @abstractmethod
     def listed(self, values: Sequence[int]) -> Any:
         """The bound value for ``among``."""

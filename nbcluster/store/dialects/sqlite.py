@@ -120,6 +120,10 @@ class SQLite(Dialect):
         listed = func.json_each(bindparam(name)).table_valued("value")
         return column.in_(select(listed.c.value))
 
+    def narrowed(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        # With the bare column the list is walked first, and the whole batch once for each of its entries.
+        return self.among(column + 0, name)
+
     def listed(self, values: Sequence[int]) -> Any:
         return json.dumps(list(values))
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, bindparam, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from nbcluster.lifecycle import PartitionStatus, sources
@@ -21,6 +21,14 @@ PENDING = literal(PartitionStatus.PENDING.value, literal_execute=True)
 CLAIMED = literal(PartitionStatus.CLAIMED.value, literal_execute=True)
 
 
+def still(*expected: PartitionStatus) -> ColumnElement[bool]:
+    """The guard of a statement that names its partitions by key: they are in one of these states.
+
+    Said the other way round, because "is PENDING" invites PostgreSQL to walk through all that wait.
+    """
+    return partitions.c.status.not_in([status.value for status in PartitionStatus if status not in expected])
+
+
 class Claims:
     """Taking partitions."""
 
@@ -30,9 +38,10 @@ class Claims:
         own = partitions.c.assigned_node == bindparam("me")
         free = partitions.c.assigned_node.is_(None)
         others = partitions.c.assigned_node != bindparam("me")
-        in_order = partitions.c.partition_index
-        self._claim_own = self._claim_statement(own, in_order)
-        self._claim_free = self._claim_statement(free, in_order)
+        # Both columns of the index, although the first is the same in every row: else PostgreSQL sorts.
+        in_order = (partitions.c.assigned_node, partitions.c.partition_index)
+        self._claim_own = self._claim_statement(own, *in_order)
+        self._claim_free = self._claim_statement(free, *in_order)
         # From the far end, away from where the owner claims.
         self._claim_others = self._claim_statement(
             others, partitions.c.assigned_node.desc(), partitions.c.partition_index.desc()
@@ -54,7 +63,7 @@ class Claims:
             update(partitions)
             .where(
                 self._dialect.chosen(partitions.c.step_execution_id, self._dialect.lock_and_skip(candidates)),
-                partitions.c.status.in_(sources(PartitionStatus.CLAIMED)),
+                still(*sources(PartitionStatus.CLAIMED)),
             )
             .values(
                 status=PartitionStatus.CLAIMED,

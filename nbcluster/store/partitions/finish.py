@@ -13,7 +13,7 @@ from nbcluster.lifecycle import PartitionStatus, sources
 from nbcluster.records import Finish
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
-from nbcluster.store.partitions.claim import CLAIMED, PENDING
+from nbcluster.store.partitions.claim import PENDING, still
 from nbcluster.store.tables import attempts, logs, partitions, results
 from nbcluster.store.wakeup import WORK, job_topic
 
@@ -47,12 +47,12 @@ class Finishes:
             update(partitions)
             .where(
                 # The list of keys keeps the planner on the primary key when its statistics are stale.
-                self._dialect.among(partitions.c.step_execution_id, "ids"),
+                self._dialect.narrowed(partitions.c.step_execution_id, "ids"),
                 partitions.c.step_execution_id == batch.c.id,
                 partitions.c.attempt == batch.c.attempt,
                 partitions.c.claim_token == batch.c.token,
                 partitions.c.assigned_node == batch.c.owner,
-                partitions.c.status == CLAIMED,
+                still(PartitionStatus.CLAIMED),
             )
             .values(
                 status=batch.c.status,

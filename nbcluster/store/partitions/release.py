@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
 from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.store.engine import Database
 from nbcluster.store.partitions.claim import CLAIMED, PENDING
-from nbcluster.store.tables import attempts, partitions
+from nbcluster.store.tables import attempts, nodes, partitions
 from nbcluster.store.wakeup import WORK, job_topic
 
 
@@ -47,6 +47,19 @@ class Releases:
         topics = {job_topic(row.job_execution_id) for row in rows} | {WORK}
         self._database.announce(connection, topics)
         return len(moved), len(failed)
+
+    def ownerless(self, connection: Connection) -> list[str]:
+        """Nodes that hold partitions and are not registered.
+
+        A removal passes over a row that the node's last, unfinished commit still locks; and
+        a node may claim in the moment before it learns that it was removed, and die then.
+        """
+        statement = (
+            select(partitions.c.assigned_node)
+            .distinct()
+            .where(partitions.c.status == CLAIMED, ~exists().where(nodes.c.node_id == partitions.c.assigned_node))
+        )
+        return [str(owner) for owner in connection.execute(statement).scalars()]
 
     def _move_lost(self, connection: Connection, row: Any, *, fail: bool) -> None:
         now = self._dialect.now()

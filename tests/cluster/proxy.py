@@ -1,0 +1,84 @@
+"""A TCP proxy before the database, to cut connections and to lose the answers to COMMITs."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    """Forwards connections to a server until it is told otherwise."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._lock = threading.Lock()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.answers_to_lose = 0
+        self.restore()
+
+    def restore(self) -> None:
+        """Accept connections (again), at the same port."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(50)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Refuse new connections and reset those that are open."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            close(*pair)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                server = socket.create_connection(self._server, timeout=10)
+            except OSError:
+                return
+            server.settimeout(None)
+            if self._listener is not listener:
+                close(client, server)
+                return
+            with self._lock:
+                self._pairs.append((client, server))
+            muted = threading.Event()
+            for pump in (self._to_server, self._to_client):
+                threading.Thread(target=pump, args=(client, server, muted), daemon=True).start()
+
+    def _to_server(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                with self._lock:
+                    if self.answers_to_lose and b"COMMIT\0" in data:
+                        self.answers_to_lose -= 1
+                        muted.set()
+                server.sendall(data)
+        close(client, server)
+
+    def _to_client(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 16):
+                if muted.is_set():
+                    break  # it was committed, and nobody will hear of it
+                client.sendall(data)
+        close(client, server)
+
+
+def close(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()

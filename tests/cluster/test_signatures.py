@@ -1,0 +1,133 @@
+"""Rows that somebody altered or wrote without the key are refused before anything of them is opened."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbcluster as nb
+from nbcluster.signing import shared_key_path
+from tests.cluster.conftest import Lab
+
+
+class Canary:
+    """Opening its pickle leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.path), "w")
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+def blob(lab: Lab, statement: str, **bound: Any) -> bytes:
+    return bytes(lab.tables.value(statement, **bound))
+
+
+def flipped(data: bytes) -> bytes:
+    """The same bytes with one bit changed in the middle."""
+    place = len(data) // 2
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+ARGUMENTS = "SELECT arguments FROM batch_partitions WHERE partition_index = 1"
+SET_ARGUMENTS = "UPDATE batch_partitions SET arguments = :body WHERE partition_index = 1"
+SET_MAC = "UPDATE batch_partitions SET arguments_mac = :body WHERE partition_index = 1"
+
+
+@pytest.mark.parametrize("how", ["flipped", "forged", "from another partition", "without a signature"])
+def test_altered_arguments_are_refused_and_the_others_go_on(lab: Lab, how: str) -> None:
+    canary = lab.folder / "canary"
+    cluster = lab.connect()
+    job = cluster.map(double, range(4), chunk=1)
+    if how == "flipped":
+        lab.tables.change(SET_ARGUMENTS, body=flipped(blob(lab, ARGUMENTS)))
+    elif how == "forged":
+        lab.tables.change(SET_ARGUMENTS, body=pickle.dumps([Canary(canary)]))
+    elif how == "from another partition":
+        for column in ("arguments", "arguments_mac"):
+            other = blob(lab, f"SELECT {column} FROM batch_partitions WHERE partition_index = 2")
+            lab.tables.change(f"UPDATE batch_partitions SET {column} = :body WHERE partition_index = 1", body=other)
+    else:
+        lab.tables.change(SET_MAC, body=b"")
+    (node,) = lab.nodes(1, slots=2)
+    partitions = job.wait(60).partitions()
+    assert partitions["state"].tolist() == ["COMPLETED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert partitions["exit_code"][1] == "BAD_SIGNATURE"
+    assert "is not signed with this cluster's key" in partitions["message"][1]
+    assert "refused: partition 1" in node.said()
+    frame = job.frame()
+    assert frame["value"].dropna().tolist() == [0, 4, 6]
+    assert frame["error"][1].startswith("BAD_SIGNATURE")
+    assert frame["input"].isna().tolist() == [False, True, False, False]
+    assert not canary.exists()
+
+
+def test_an_altered_function_is_refused_and_other_jobs_go_on(lab: Lab) -> None:
+    canary = lab.folder / "canary"
+    cluster = lab.connect()
+    bad = cluster.map(double, range(4), chunk=1)
+    lab.tables.change("UPDATE batch_payloads SET body = :body", body=pickle.dumps(Canary(canary)))
+    good = cluster.map(lambda n: n + 1, range(4), chunk=1)
+    (node,) = lab.nodes(1, slots=2)
+    assert good.wait(60).results() == [1, 2, 3, 4]
+    assert set(bad.wait(60).partitions()["exit_code"]) == {"BAD_SIGNATURE"}
+    assert bad.frame()["value"].isna().all()
+    assert node.running
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("how", ["flipped", "forged", "of an earlier attempt"])
+def test_an_altered_result_is_refused_and_the_others_are_read(lab: Lab, how: str) -> None:
+    canary = lab.folder / "canary"
+    lab.audited = how != "of an earlier attempt"
+    lab.nodes(1, slots=2)
+    cluster = lab.connect()
+    job = cluster.map(double, range(4), chunk=1).wait(60)
+    which = "WHERE step_execution_id = (SELECT step_execution_id FROM batch_partitions WHERE partition_index = 1)"
+    body = blob(lab, f"SELECT body FROM batch_results {which}")
+    if how == "of an earlier attempt":
+        lab.tables.change("UPDATE batch_partitions SET attempt = 2 WHERE partition_index = 1")
+    else:
+        new = flipped(body) if how == "flipped" else pickle.dumps([Canary(canary)])
+        lab.tables.change(f"UPDATE batch_results SET body = :body {which}", body=new)
+    frame = job.frame()
+    assert frame["value"].dropna().tolist() == [0, 4, 6]
+    assert frame["error"][1].startswith("BAD_SIGNATURE: the stored result is not signed with this cluster's key")
+    for read in (job.results, lambda: list(job.iter()), lambda: list(job.as_completed())):
+        with pytest.raises(nb.PartitionError, match=r"not signed with this cluster's key.*item 1 of .*, partition 1"):
+            read()
+    # Looking opens nothing.
+    assert job.snapshot().finished
+    assert job.errors().empty
+    assert not canary.exists()
+
+
+def test_altered_error_texts_are_shown_and_not_opened(lab: Lab) -> None:
+    lab.nodes(1, slots=1)
+    job = lab.connect().map(lambda n: 1 // n, range(2), chunk=1).wait(60)
+    forged = '[{"item": 0, "type": "Forged", "message": "by hand", "traceback": ""}]'
+    lab.tables.change("UPDATE batch_results SET errors = :text WHERE errors LIKE '%ZeroDivision%'", text=forged)
+    assert job.frame()["error"][0].startswith("BAD_SIGNATURE")
+    assert job.frame()["value"][1] == 1
+
+
+@pytest.mark.needs("login")
+def test_a_node_with_another_key_does_not_start(lab: Lab, tmp_path: Path) -> None:
+    other = tmp_path / "other.key"
+    other.write_text("ab" * 32)
+    other.chmod(0o600)
+    job = lab.connect().map(double, range(4), chunk=1)
+    node = lab.start_node(slots=1, key_file=other)
+    node.process.wait(30)
+    assert node.process.returncode == 2, node.said()
+    assert "the key on this machine is not that of" in node.said()
+    assert job.snapshot().partitions["PENDING"] == 4
+    assert shared_key_path(job._store.cluster_id).exists()
