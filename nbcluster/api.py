@@ -150,7 +150,7 @@ class Cluster:
         """One row a node, by the database's clock; ``all`` shows kernels too."""
         from nbcluster.frames import nodes_frame
 
-        return nodes_frame(node for node in self.store.nodes.all() if all or node.slots)
+        return nodes_frame(node for node in self.store.nodes.observed() if all or node.slots)
 
     def jobs(self, all: bool = False) -> pd.DataFrame:
         """The newest 50 jobs and every running one; ``all`` shows the newest 1000."""

@@ -17,7 +17,7 @@ def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot
     """Read what the view needs: a handful of small statements, whatever the job's size."""
     step = job.step_execution_id
     progress = store.views.progress(job.job_execution_id, step)
-    nodes = store.nodes.all()
+    nodes = store.nodes.observed()
     grid, cell = store.views.grid(step, job.partitions)
     fresh = store.views.job(job.job_execution_id) or job
     return JobSnapshot(
@@ -91,7 +91,7 @@ def _error_groups(store: Store, step: int) -> tuple[ErrorGroup, ...]:
                 message=message,
                 count=group.number,
                 first_partition=group.first_partition,
-                first_item=first.item if first else 0,
+                first_item=group.items_before + (first.item if first else 0),
                 traceback=first.traceback if first else "",
             )
         )

@@ -200,7 +200,7 @@ def _nodes(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import NODES, write
 
     with _cluster(options) as cluster:
-        rows = [node for node in cluster.store.nodes.all() if node.slots or options.all]
+        rows = [node for node in cluster.store.nodes.observed() if node.slots or options.all]
     if rows or _form(options) != "table":
         write(sys.stdout, NODES, rows, _form(options))
     else:

@@ -30,7 +30,7 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
 
     The stop button stops the job and keeps what is finished; pressed again it leaves at once.  The end of the
     kernel stops nothing.
-    Raises JobFailed or JobStopped, each as one line, unless errors are to be collected.
+    Raises JobFailed (unless errors are to be collected) or JobStopped, shown as one line.
     """
     view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
     try:
@@ -40,7 +40,7 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
         raise _interrupted(handle, view, variable, shell) from None
     finally:
         view.finish()
-    error = None if collect else _ending(handle, variable)
+    error = _ending(handle, variable, collect)
     if error is not None:
         raise shortened(error, shell)
 
@@ -58,9 +58,9 @@ def _interrupted(handle: JobHandle, view: LiveView, variable: str, shell: Any) -
     return shortened(KeyboardInterrupt(said), shell)
 
 
-def _ending(handle: JobHandle, variable: str) -> JobError | None:
+def _ending(handle: JobHandle, variable: str, collect: bool) -> JobError | None:
     snapshot = handle.snapshot()
-    if snapshot.status == JobStatus.FAILED:
+    if snapshot.status == JobStatus.FAILED and not collect:
         return JobFailed(f"{handle.failure()}\nSee {variable}.errors(); everything else is in {variable}.frame()")
     if snapshot.status == JobStatus.STOPPED:
         return JobStopped(way_on(snapshot, variable))

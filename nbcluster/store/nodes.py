@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from nbcluster.lifecycle import JobStatus, NodeStatus, node_sources
+from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus, node_sources
 from nbcluster.records import NewNode, Node
 from nbcluster.store.engine import Database
-from nbcluster.store.tables import coordination, nodes
+from nbcluster.store.tables import coordination, nodes, partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,17 @@ class NodeRegistry:
             )
             for row in rows
         ]
+
+    def observed(self) -> list[Node]:
+        """Like ``all``, with what each node holds now in place of the load that it told last."""
+        held = (
+            select(partitions.c.assigned_node, func.count())
+            .where(partitions.c.status == PartitionStatus.CLAIMED)
+            .group_by(partitions.c.assigned_node)
+        )
+        rows = self._database.read(lambda connection: connection.execute(held).all())
+        claims = {row[0]: int(row[1]) for row in rows}
+        return [replace(node, busy=min(node.slots, claims.get(node.node_id, 0))) for node in self.all()]
 
     def workers(self, threshold: float) -> Sequence[Node]:
         """Nodes that may be given work: ACTIVE, with slots, heard of within ``threshold`` seconds."""

@@ -52,6 +52,7 @@ class FailedGroup(NamedTuple):
     message: str
     number: int
     first_partition: int
+    items_before: int
     errors: str
 
 
@@ -254,9 +255,23 @@ class Views:
             .limit(limit)
         )
         return [
-            FailedGroup(row[0] or "", row[1] or "", int(row[2]), row[3], self._error_texts(step_id, row[3]))
+            FailedGroup(
+                row[0] or "",
+                row[1] or "",
+                int(row[2]),
+                row[3],
+                self._items_before(step_id, row[3]),
+                self._error_texts(step_id, row[3]),
+            )
             for row in self._rows(statement)
         ]
+
+    def _items_before(self, step_id: int, index: int) -> int:
+        """Where the items of a partition begin in the input."""
+        statement = select(func.coalesce(func.sum(partitions.c.item_count), 0)).where(
+            partitions.c.master_step_execution_id == step_id, partitions.c.partition_index < index
+        )
+        return int(self._rows(statement)[0][0])
 
     def _error_texts(self, step_id: int, index: int) -> str:
         statement = (

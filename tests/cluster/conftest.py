@@ -15,8 +15,7 @@ import cloudpickle
 import pytest
 
 import nbcluster as nb
-from nbcluster.cli.setup import initialize
-from tests.cluster.database import Tables
+from tests.cluster.database import Tables, prepare
 from tests.cluster.nodes import NodeProcess, OneProcess, settings_environment
 from tests.cluster.workload import Effects
 from tests.postgres import PostgresServer
@@ -44,7 +43,7 @@ class Lab:
         self.expected_in_logs = False
         self._processes: list[OneProcess] = []
         self._clusters: list[Any] = []
-        initialize(url, new_key=False)
+        prepare(url)
 
     def nodes(self, count: int = 1, slots: int = 1, **settings: object) -> list[NodeProcess]:
         """Start nodes and wait until they have registered; settings over QUICK."""

@@ -6,6 +6,13 @@ from typing import Any
 
 from sqlalchemy import NullPool, create_engine, text
 
+from nbcluster.cli.setup import initialize
+
+
+def prepare(url: str) -> None:
+    """Make the tables, and on a server the key, as ``nbcluster init`` does."""
+    initialize(url, new_key=False)
+
 
 class Tables:
     """Plain SQL on the cluster's tables."""

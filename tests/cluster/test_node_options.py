@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from nbcluster.cli.setup import initialize
 from nbcluster.store import schema
 from nbcluster.store.engine import Database
-from tests.cluster.database import Tables
+from tests.cluster.database import Tables, prepare
 from tests.conftest import processes_of_this_run
 
 SECRET = "correct-horse"
@@ -111,7 +110,7 @@ def test_a_server_that_refuses(database_url: str) -> None:
 
 @pytest.mark.needs("login")
 def test_a_machine_without_the_key(database_url: str, tmp_path: Path) -> None:
-    initialize(database_url, new_key=False)
+    prepare(database_url)
     code, complaint = refused(NBCLUSTER_URL=database_url, XDG_CONFIG_HOME=str(tmp_path))
     assert code == 2
     assert "this cluster's key is not on this machine: copy " in complaint
@@ -121,7 +120,7 @@ def test_a_machine_without_the_key(database_url: str, tmp_path: Path) -> None:
 
 
 def test_a_newer_schema(database_url: str) -> None:
-    initialize(database_url, new_key=False)
+    prepare(database_url)
     newer = schema.SCHEMA_VERSION + 1
     Tables(database_url).change(
         "UPDATE batch_cluster SET value = :version WHERE name = 'schema_version'", version=str(newer)

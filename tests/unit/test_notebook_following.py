@@ -121,8 +121,9 @@ def test_collected_errors_raise_nothing(skin: Recorder) -> None:
 
 
 def test_a_job_that_somebody_stopped(skin: Recorder) -> None:
-    with pytest.raises(JobStopped, match=r"c\.resume\(\)"):
-        follow(FakeHandle(completed(status="STOPPED", items_failed=1)))
+    for collect in (False, True):
+        with pytest.raises(JobStopped, match=r"c\.resume\(\)"):
+            follow(FakeHandle(completed(status="STOPPED", items_failed=1)), collect=collect)
 
 
 def test_the_stop_button_stops_the_job_and_says_how_to_go_on(skin: Recorder) -> None:

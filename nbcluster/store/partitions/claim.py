@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from nbcluster.lifecycle import PartitionStatus, sources
@@ -24,9 +24,12 @@ CLAIMED = literal(PartitionStatus.CLAIMED.value, literal_execute=True)
 def still(*expected: PartitionStatus) -> ColumnElement[bool]:
     """The guard of a statement that names its partitions by key: they are in one of these states.
 
-    Said the other way round, because "is PENDING" invites PostgreSQL to walk through all that wait.
+    Said the other way round and behind a function, for PostgreSQL's planner: "is PENDING" invites
+    it to walk through all that wait, and from the column's statistics it concludes that next to
+    nothing is CLAIMED, and joins a batch of 500 in 200 ms instead of 20.
     """
-    return partitions.c.status.not_in([status.value for status in PartitionStatus if status not in expected])
+    others = [status.value for status in PartitionStatus if status not in expected]
+    return func.coalesce(partitions.c.status, "").not_in(others)
 
 
 class Claims:
