@@ -18,7 +18,7 @@ from nbcluster.lifecycle import JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
 from nbcluster.records import JobRow, Node, Overview
-from nbcluster.store import Store, open_store
+from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.submission import Options, candidates, prepare, store_job
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class Cluster:
     def url(self) -> str:
         """The database's URL without its password."""
         return self.store.url
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the database's tables; connecting refused any that this nbcluster does not know."""
+        return SCHEMA_VERSION
 
     def __repr__(self) -> str:
         return f"<Cluster {self.url}>"

@@ -129,9 +129,6 @@ class JobHandle:
         self._cluster.join()
         changed = threading.Event()
         unsubscribe = self._store.wakeup.subscribe(job_topic(self.id), changed.set)
-        if self._fresh and self._row.partitions:
-            # Just submitted: it is running, and there is nothing to see before the first news.
-            changed.wait(self._cluster.settings.master_check_interval if deadline is None else 0)
         self._fresh = False
         try:
             while deadline is None or time.monotonic() < deadline:

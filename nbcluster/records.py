@@ -323,6 +323,8 @@ class JobSnapshot:
     errors: tuple[ErrorGroup, ...]
     obstacles: tuple[str, ...]
     log_tail: str
+    cancelled: int = 0
+    """How many of the FAILED partitions a stop kept from their end."""
 
     @property
     def total_partitions(self) -> int:

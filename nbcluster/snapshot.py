@@ -46,6 +46,7 @@ def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot
         nodes=node_views(nodes, store.views.done_by_node(step)),
         errors=_error_groups(store, step) if progress.failed else (),
         obstacles=obstacles(progress, nodes, job.python, store.url, silent_after),
+        cancelled=progress.cancelled,
         log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
     )
 

@@ -34,7 +34,7 @@ def _alive(nodes: int, slots: int) -> str:
 def _connect(session: Session, arguments: Arguments) -> None:
     cluster = session.connect(arguments.url)
     seen = cluster.overview()
-    say(f"connected to {cluster.url}: {_alive(seen.nodes, seen.slots)}")
+    say(f"connected to {cluster.url} (schema version {cluster.schema_version}): {_alive(seen.nodes, seen.slots)}")
 
 
 def _up(session: Session, arguments: Arguments) -> None:

@@ -92,7 +92,7 @@ def view_of(snapshot: JobSnapshot) -> View:
         remnant=left_behind(snapshot.name),
         done_share=_share(snapshot.items_done, snapshot.items),
         segments=_segments(snapshot),
-        grid=snapshot.grid.replace("f", "s") if _stopped(snapshot) else snapshot.grid,
+        grid=snapshot.grid,
         grid_label=_grid_label(snapshot),
         node_columns=_NODE_COLUMNS_AFTER if snapshot.finished else _NODE_COLUMNS,
         node_rows=tuple(_node_row(node, snapshot.finished) for node in shown),
@@ -231,15 +231,14 @@ def _segments(snapshot: JobSnapshot) -> tuple[Segment, ...]:
     total = snapshot.total_partitions
     segments = []
     for status, letter, word in _STATES:
-        if number := snapshot.partitions.get(status, 0):
-            shown = ("s", "stopped") if letter == "f" and _stopped(snapshot) else (letter, word)
-            segments.append(Segment(status.value, *shown, number, _share(number, total)))
+        number = snapshot.partitions.get(status, 0)
+        # Those that a stop kept from their end are FAILED in the tables, but nothing went wrong with them.
+        stopped = snapshot.cancelled if status is PartitionStatus.FAILED else 0
+        if number - stopped:
+            segments.append(Segment(status.value, letter, word, number - stopped, _share(number - stopped, total)))
+        if stopped:
+            segments.append(Segment(status.value, "s", "stopped", stopped, _share(stopped, total)))
     return tuple(segments)
-
-
-def _stopped(snapshot: JobSnapshot) -> bool:
-    """Whether FAILED partitions are those that the stop kept from their end; errors are listed all the same."""
-    return snapshot.stop_requested or snapshot.status == JobStatus.STOPPED
 
 
 def _grid_label(snapshot: JobSnapshot) -> str:

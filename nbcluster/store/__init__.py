@@ -21,10 +21,11 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Claims, Finishes, Releases
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import Wakeup, wakeup_for
 
-__all__ = ["Store", "open_store"]
+__all__ = ["SCHEMA_VERSION", "Store", "open_store"]
 
 
 @dataclass(frozen=True)

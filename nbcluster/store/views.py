@@ -26,7 +26,7 @@ from nbcluster.store.tables import (
 CELLS = 2000
 """Cells of the partition map; a job with more partitions puts several into one."""
 
-_WORST_FIRST = "frc."  # a failed partition decides its cell's letter, then a running one ...
+_WORST_FIRST = "fsrc."  # a failed partition decides its cell's letter, then a running one ...
 
 
 _PROGRESS = (
@@ -209,18 +209,17 @@ class Views:
     def grid(self, step_id: int, total: int) -> tuple[str, int]:
         """The partition map: one letter a cell in order, and how many partitions a cell holds.
 
-        ``.`` PENDING, ``r`` CLAIMED (running), ``c`` COMPLETED, ``f`` FAILED; the worst in a cell wins.
+        ``.`` PENDING, ``r`` CLAIMED (running), ``c`` COMPLETED, ``f`` FAILED, ``s`` stopped (FAILED
+        as CANCELLED); the worst in a cell wins.
         """
         size = max(1, -(-total // CELLS))
         cell = partitions.c.partition_index // size
         rank = case(
-            {
-                PartitionStatus.FAILED.value: 0,
-                PartitionStatus.CLAIMED.value: 1,
-                PartitionStatus.COMPLETED.value: 2,
-            },
-            value=partitions.c.status,
-            else_=3,
+            (partitions.c.exit_code == ExitCode.CANCELLED.value, 1),
+            (partitions.c.status == PartitionStatus.FAILED.value, 0),
+            (partitions.c.status == PartitionStatus.CLAIMED.value, 2),
+            (partitions.c.status == PartitionStatus.COMPLETED.value, 3),
+            else_=4,
         )
         done = case((partitions.c.status == PartitionStatus.COMPLETED, 1), else_=0)
         statement = (
@@ -232,7 +231,7 @@ class Views:
         letters = []
         for worst, all_done in self._rows(statement):
             # A cell is "completed" only when nothing in it waits.
-            letters.append(_WORST_FIRST[worst] if worst < 2 or all_done else ".")
+            letters.append(_WORST_FIRST[worst] if worst < 3 or all_done else ".")
         return "".join(letters), size
 
     def failed_groups(self, step_id: int, limit: int) -> list[FailedGroup]:
