@@ -130,7 +130,8 @@ class SessionPresence(Presence):
         # Twice in a row: a session that broke and came back at once was no death.
         gone = absent & self._missing
         self._missing = absent
-        self._seen = (self._seen & set(others)) | present
+        # Told once: who goes on without its session is found by its silence, or not at all.
+        self._seen = (self._seen & set(others) | present) - gone
         return gone
 
     @property

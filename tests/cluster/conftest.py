@@ -24,7 +24,7 @@ QUICK = {
     # A lost node is noticed in about two seconds.  A test that loses none should not depend on these.
     "heartbeat_interval": "300ms",
     "unreachable_node_threshold": "1500ms",
-    "node_cleanup_threshold": "4s",
+    "node_cleanup_threshold": "3s",
     "orphaned_tasks_polling_interval": "300ms",
     "task_polling_interval": "300ms",
     "interrupt_grace": "500ms",
@@ -122,9 +122,9 @@ def shared_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         server.drop_database(url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(shared_lab: Lab) -> Iterator[Any]:
-    """A connected kernel on the module's shared nodes."""
+    """A kernel that is connected to the module's shared nodes."""
     with nb.connect(shared_lab.url) as connected:
         yield connected
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 import nbcluster as nb
@@ -36,36 +34,39 @@ def deaf(_n: int) -> None:
             time.sleep(1000)
 
 
-@pytest.mark.parametrize("body", [sleeping, spinning, stuck_in_c, deaf])
-def test_a_long_partition_is_stopped(lab: Lab, body: Callable[[int], None]) -> None:
+ENDLESS = [sleeping, spinning, stuck_in_c, deaf]
+
+
+def test_long_partitions_are_stopped_whatever_they_do(lab: Lab) -> None:
     note = lab.effects.worker()
     lab.effects.open_gate()
 
     def work(n: int) -> int:
         note(n)
         if n >= 2:
-            body(n)
+            ENDLESS[n % 4](n)
         return n
 
-    (node,) = lab.nodes(1, slots=2)
+    (node,) = lab.nodes(1, slots=4)
     cluster = lab.connect()
-    job = cluster.map(work, range(8), chunk=1)
-    lab.effects.wait_for_begins(4)
+    job = cluster.map(work, range(10), chunk=1)
+    lab.effects.wait_for_begins(6)
     job.cancel()
     assert job.state == "STOPPED"
     partitions = job.partitions()
-    assert partitions["state"].tolist() == ["COMPLETED"] * 2 + ["FAILED"] * 6
+    assert partitions["state"].tolist() == ["COMPLETED"] * 2 + ["FAILED"] * 8
     assert set(partitions["exit_code"][2:]) == {"CANCELLED"}
+    assert partitions["message"].str.contains("was stopped while this partition ran").sum() == 4
     assert job.frame()["value"].tolist()[:2] == [0, 1]
     with pytest.raises(nb.JobStopped, match="resume"):
         job.results()
-    # The node is as good as before.
-    assert cluster.map(lambda n: n, range(4), chunk=1).results() == [0, 1, 2, 3]
-    assert len(node.children()) == 2
-    running = {note.pid for note in lab.effects.notes("BEGIN") if note.index >= 2}
-    if body in (stuck_in_c, deaf):
-        for pid in running:
-            wait_until(lambda pid=pid: not alive(pid), message=f"the end of child {pid}")
+    # Those that listen stop and live on; the others are killed and replaced.  The node is as good as before.
+    ran = {ENDLESS[note.index % 4]: note.pid for note in lab.effects.notes("BEGIN") if note.index >= 2}
+    for body in (stuck_in_c, deaf):
+        wait_until(lambda pid=ran[body]: not alive(pid), message=f"the end of {body.__name__}")
+    assert {ran[sleeping], ran[spinning]} <= node.children()
+    assert cluster.map(lambda n: n, range(8), chunk=1).results() == list(range(8))
+    assert len(node.children()) == 4
 
 
 def test_resume_runs_only_what_is_unfinished(lab: Lab) -> None:
@@ -136,3 +137,28 @@ def test_cancel_of_a_finished_job_changes_nothing(lab: Lab) -> None:
     job.cancel()
     assert job.state == "COMPLETED"
     assert job.results() == [0, 1, 2, 3]
+
+
+def test_cancel_does_not_wait_for_a_frozen_node_for_ever(lab: Lab) -> None:
+    (node,) = lab.nodes(1, slots=1)
+    job = lab.connect().map(lab.effects.worker(), range(4), chunk=1)
+    lab.effects.wait_for_begins(1)
+    node.freeze()
+    job.cancel()
+    assert job.state == "STOPPED"
+    node.thaw()
+    lab.effects.open_gate()
+    assert job.resume().results() == [0, 1, 4, 9]
+
+
+def test_what_a_lost_node_may_not_repeat_runs_again_when_the_user_says_so(lab: Lab) -> None:
+    (node,) = lab.nodes(1, slots=1)
+    job = lab.connect().map(lab.effects.worker(), range(3), chunk=1, transferable=False)
+    lab.effects.wait_for_begins(1)
+    node.kill()
+    lab.effects.open_gate()
+    lab.nodes(1, slots=1)
+    job.wait(60)
+    assert job.partitions()["exit_code"].tolist().count("NODE_LOST") == 1
+    assert job.resume().results() == [0, 1, 4]
+    assert sorted(lab.effects.begun().values()) == [1, 1, 2]

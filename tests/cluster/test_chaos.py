@@ -15,8 +15,8 @@ from tests.cluster.conftest import Lab
 from tests.cluster.nodes import NodeProcess
 from tests.waiting import wait_until
 
-PARTITIONS = 150
-FAULTS = 8
+PARTITIONS = 100
+FAULTS = 5
 
 
 class Nemesis:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from nbcluster.cli.node import main
 from nbcluster.store import schema
 from nbcluster.store.engine import Database
 from tests.cluster.database import Tables, prepare
@@ -30,13 +31,17 @@ def refused(*options: str, **environ: str) -> tuple[int, str]:
         check=False,
     )
     assert done.stdout == ""
-    complaint = done.stderr
+    check(done.stderr)
+    assert set(processes_of_this_run()) <= before
+    return done.returncode, done.stderr
+
+
+def check(complaint: str) -> None:
+    """One sentence, and no secret in it."""
     assert complaint.count("\n") == 1, complaint
     assert complaint.startswith("nbcluster-node: ")
     assert len(complaint) < 400
     assert SECRET not in complaint
-    assert set(processes_of_this_run()) <= before
-    return done.returncode, complaint
 
 
 @pytest.mark.parametrize(
@@ -68,10 +73,16 @@ def refused(*options: str, **environ: str) -> tuple[int, str]:
         (["--url", "sqlite://"], "in memory cannot be shared"),
     ],
 )
-def test_senseless_options(options: list[str], said: str) -> None:
-    code, complaint = refused(*options)
-    assert code == 2
+def test_senseless_options(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(options) == 2
+    complaint = capsys.readouterr().err
+    check(complaint)
     assert said in complaint
+
+
+def test_a_senseless_option_ends_a_real_process_too() -> None:
+    code, complaint = refused("--slots", "0")
+    assert (code, complaint) == (2, "nbcluster-node: slots: 0 is too few; write 1 or more\n")
 
 
 def test_settings_of_the_environment_are_named_as_such() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from sqlalchemy import create_engine, make_url
 from nbcluster.config import parse_duration
 from tests.cluster.conftest import QUICK, Lab
 from tests.cluster.database import Tables
+from tests.cluster.nodes import alive
 from tests.cluster.proxy import Proxy
 from tests.waiting import wait_until
 
@@ -151,6 +154,34 @@ def test_a_submission_whose_answer_is_lost_is_one_job(proxied: ProxiedLab) -> No
     jobs = proxied.tables.count("batch_job_execution")
     assert jobs == 5
     assert proxied.tables.count("batch_partitions") == 40 * jobs
+
+
+@pytest.mark.needs("sessions")
+def test_a_node_gives_up_after_its_patience_with_exit_code_75(proxied: ProxiedLab) -> None:
+    (node,) = proxied.nodes(1, slots=2, database_patience="1s")
+    family = wait_until(node.children)
+    proxied.proxy.cut()
+    assert node.process.wait(30) == 75
+    assert "no database for 1 s: giving up" in node.said()
+    assert not any(alive(pid) for pid in family)
+
+
+@pytest.mark.needs("sessions")
+def test_the_server_is_restarted(lab: Lab) -> None:
+    """A killed session makes the server end all others and recover; a server that is not ours only ends them."""
+    lab.nodes(2, slots=1)
+    cluster = lab.connect()
+    job = cluster.map(lab.effects.worker(), range(12), chunk=1)
+    lab.effects.wait_for_begins(2)
+    if os.environ.get("NBCLUSTER_TEST_POSTGRES_URL"):
+        lab.tables.value(END_SESSIONS)
+    else:
+        session = lab.tables.value("SELECT min(pid) FROM pg_stat_activity WHERE application_name LIKE 'nbcluster%'")
+        os.kill(session, signal.SIGKILL)
+    lab.effects.open_gate()
+    assert job.wait(60).results() == SQUARES[:12]
+    assert set(lab.effects.begun().values()) == {1}
+    assert lab.tables.count("batch_results") == 12
 
 
 def hold(lab: Lab) -> Any:

@@ -1,18 +1,21 @@
 """Open stores on each database, and other processes to race with.
 
-Making a database on a server takes longer than most of these tests: they share one,
-emptied after each.  A module that says ``FRESH_DATABASE = True`` gets a new one each time.
+Making tables takes longer than most of these tests: they get a copy of a file that has
+them, or share one database on the server, emptied after each.  A module that says
+``FRESH_DATABASE = True`` gets a new one each time.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import make_url
 
 from nbcluster.store import Store, open_store, schema
 from nbcluster.store.engine import Database
@@ -34,38 +37,52 @@ def _cluster_key() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def shared_url(postgres: PostgresServer) -> Iterator[str]:
-    """A database with tables, on the server, for one test after the other."""
+def made_file(_cluster_key: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded database with its tables and its key, to be copied."""
+    file = tmp_path_factory.mktemp("made") / "cluster.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="package")
+def shared_database(postgres: PostgresServer) -> Iterator[tuple[str, Callable[[], object]]]:
+    """A database with tables, on the server, for one test after the other: its URL, and what empties it."""
     url = postgres.fresh_database()
     database = Database(url)
     schema.create(database)
     database.close()
-    yield url
+    filled = [table.name for table in reversed(metadata.sorted_tables) if table not in (cluster, sequences)]
+    statement = ";".join(f"DELETE FROM {name}" for name in filled).encode()
+    server = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def empty() -> None:
+        with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(statement)
+
+    yield url, empty
     postgres.drop_database(url)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database that only this test uses."""
+    """URL of a database that only this test uses: without jobs, or (FRESH_DATABASE) without tables."""
+    fresh = getattr(request.module, "FRESH_DATABASE", False)
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'cluster.db'}"
-    elif getattr(request.module, "FRESH_DATABASE", False):
+        file = tmp_path / "cluster.db"
+        if not fresh:
+            made: Path = request.getfixturevalue("made_file")
+            for suffix in ("", ".key"):
+                shutil.copy(f"{made}{suffix}", f"{file}{suffix}")
+        yield f"sqlite:///{file}"
+    elif fresh:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.fresh_database()
         yield url
         server.drop_database(url)
     else:
-        url = request.getfixturevalue("shared_url")
+        url, empty = request.getfixturevalue("shared_database")
         yield url
-        empty(url)
-
-
-def empty(url: str) -> None:
-    """Remove every row but those that make a new cluster."""
-    database = Database(url)
-    filled = [table for table in reversed(metadata.sorted_tables) if table not in (cluster, sequences)]
-    database.write(lambda connection: [connection.execute(delete(table)) for table in filled])
-    database.close()
+        empty()
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ def assigned(*owners: str | None) -> list[object]:
     return [a_new_partition(index, assigned_node=owner) for index, owner in enumerate(owners)]
 
 
-def claim(store: Store, step: StepToRun, node_id: str, limit: int, *, free: bool = True, steal: bool = False) -> list[int]:
+def claim(
+    store: Store, step: StepToRun, node_id: str, limit: int, *, free: bool = True, steal: bool = False
+) -> list[int]:
     return indexes(store.claims.claim(step, node_id, limit, free=free, steal=steal))
 
 

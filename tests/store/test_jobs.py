@@ -62,7 +62,13 @@ def test_a_job_is_stored_as_it_was_submitted(store: Store) -> None:
     submitted = store.jobs.create(a_new_job(parts, name="höhe", user="ada", step=a_new_step(source="n * 2")))
     job = store.views.job(submitted.job_execution_id)
     assert job is not None
-    assert (job.name, job.user, job.host, job.source, job.master_node_id) == ("höhe", "ada", "host", "n * 2", "kernel-1")
+    assert (job.name, job.user, job.host, job.source, job.master_node_id) == (
+        "höhe",
+        "ada",
+        "host",
+        "n * 2",
+        "kernel-1",
+    )
     assert (job.status, job.term, job.partitions, job.items) == ("STARTED", 1, 2, 9)
     assert job.created == submitted.created
     found = store.views.partitions(submitted.step_execution_id)
@@ -204,9 +210,7 @@ def test_large_bytes_are_cut_into_chunks_and_come_back_whole(store: Store, size:
 def test_two_who_store_the_same_bytes_at_once_store_them_once(store: Store, open_another: OpenStore) -> None:
     other = open_another()
     body = bytes(2 * payloads.CHUNK)
-    one, two = at_once(
-        lambda: submit(store, step=a_new_step(body)), lambda: submit(other, step=a_new_step(body))
-    )
+    one, two = at_once(lambda: submit(store, step=a_new_step(body)), lambda: submit(other, step=a_new_step(body)))
     assert one.function_id == two.function_id
     assert store.jobs.function(one.function_id) == body
     assert count(store, "batch_payloads") == 2

@@ -123,7 +123,9 @@ def test_a_finish_finds_its_partitions_by_their_keys(store: Store, step: StepToR
 def test_a_finish_goes_through_its_batch_once(store: Store, step: StepToRun) -> None:
     claims = take(store, step, limit=100)
     (text,) = plans(store, lambda: store.finishes.finish([handed_back(c) for c in claims]), "UPDATE BATCH_PARTITIONS")
-    assert not re.search(r"SEARCH batch_partitions.*SCAN rows|Nested Loop.*Function Scan on batch", text, re.DOTALL), text
+    assert not re.search(r"SEARCH batch_partitions.*SCAN rows|Nested Loop.*Function Scan on batch", text, re.DOTALL), (
+        text
+    )
 
 
 def test_the_loss_of_a_node_reads_what_it_held_by_an_index_of_its_own(store: Store, step: StepToRun) -> None:

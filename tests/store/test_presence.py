@@ -91,9 +91,7 @@ def test_who_gives_no_sign_of_life_is_not_missed(store: Store, live: Callable[[s
     assert [vanished(store, "silent-1") for _ in range(3)] == [set()] * 3
 
 
-def test_only_those_that_are_asked_about_are_told(
-    store: Store, live: Callable[[str], subprocess.Popen[str]]
-) -> None:
+def test_only_those_that_are_asked_about_are_told(store: Store, live: Callable[[str], subprocess.Popen[str]]) -> None:
     process = live(OTHER)
     seen(store, 2)
     process.kill()

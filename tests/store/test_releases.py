@@ -166,9 +166,7 @@ def test_a_node_that_stopped_in_a_commit_holds_up_nobody(store: Store, open_anot
 
 @pytest.mark.needs("skip_locked")
 @pytest.mark.parametrize("leave", ["remove_silent", "deregister"])
-def test_what_a_node_held_when_it_died_in_a_commit_is_found(
-    store: Store, open_another: OpenStore, leave: str
-) -> None:
+def test_what_a_node_held_when_it_died_in_a_commit_is_found(store: Store, open_another: OpenStore, leave: str) -> None:
     step = submit(store, 5)
     claims = take(store, step, "a-1")
     stopped = StoppedInACommit(open_another(), claims[2])

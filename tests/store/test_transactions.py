@@ -106,9 +106,7 @@ def test_a_writer_waits_for_another_process_that_writes(store: Store, open_anoth
 
 
 @pytest.mark.needs("file")
-def test_a_locked_file_is_tried_again(
-    store: Store, open_another: OpenStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_file_is_tried_again(store: Store, open_another: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "_PATIENCE_MS", 0)  # the driver itself waits no more
     register(store, "a-1")
     impatient, refused = open_another(), threading.Event()

@@ -241,9 +241,7 @@ def test_the_last_output_is_that_of_the_partition_that_ended_last(store: Store) 
     assert store.views.log_tail(step.step_execution_id) == b""
     for number, claim in enumerate((second, first)):
         store.finishes.finish([completed(claim, log=b"%d" % claim.index)])
-        earlier(
-            store, "batch_partitions", "end_time", 10 - number, "step_execution_id = :id", id=claim.partition_id
-        )
+        earlier(store, "batch_partitions", "end_time", 10 - number, "step_execution_id = :id", id=claim.partition_id)
     assert store.views.log_tail(step.step_execution_id) == b"0"
     store.finishes.finish([handed_back(third, crashed=True, log=b"of one that is tried again")])
     assert store.views.log_tail(step.step_execution_id) == b"0"

@@ -42,33 +42,34 @@ class Listener:
         for line in self.process.stdout:
             self._said.put(line.strip())
 
-    def next(self) -> str:
-        """What it says next."""
-        return self._said.get(timeout=30)
+    def wait_for(self, word: str) -> None:
+        """Until it says this."""
+        while self._said.get(timeout=30) != word:
+            pass
 
-    def said(self) -> list[str]:
-        """What it has said since the last time."""
+    def hears(self, store: Store) -> list[str]:
+        """What it heard of its topic up to now: everything before two markers that are announced now."""
+        heard: list[str] = []
+        for _ in range(2):
+            announce(store, MARKER)
+            while (word := self._said.get(timeout=30)) != "marker":
+                heard.append(word)
+        return heard
+
+    def ready(self, store: Store) -> Listener:
+        """Wait until it surely listens, and nothing is on its way."""
+        for word, topic in (("woken", TOPIC), ("marker", MARKER)):
+            wait_until(lambda: announce(store, topic) or word in self._drain(), message="the listener", interval=0.1)  # noqa: B023
+        while self.hears(store):
+            pass
+        return self
+
+    def _drain(self) -> list[str]:
         words = []
         with contextlib.suppress(queue.Empty):
             while True:
                 words.append(self._said.get_nowait())
         return words
-
-    def hears(self, store: Store) -> list[str]:
-        """What it heard up to now: everything before a marker that is announced now."""
-        heard: list[str] = []
-        announce(store, MARKER)
-        while (word := self.next()) != "marker":
-            heard.append(word)
-        return heard
-
-    def ready(self, store: Store) -> Listener:
-        """Wait until it surely listens: both topics were heard, and nothing is on its way."""
-        wait_until(lambda: announce(store, TOPIC) or "woken" in self.said(), message="the listener", interval=0.1)
-        wait_until(lambda: announce(store, MARKER) or "marker" in self.said(), message="the listener", interval=0.1)
-        while self.hears(store) or self.said():
-            pass
-        return self
 
     def end(self) -> None:
         self.process.kill()
@@ -103,7 +104,7 @@ def listener(store: Store, database_url: str) -> Iterator[Callable[..., Listener
 def test_an_announcement_wakes_another_process(store: Store, listener: Callable[..., Listener]) -> None:
     other = listener().ready(store)
     announce(store, TOPIC)
-    assert other.next() == "woken"
+    other.wait_for("woken")
 
 
 def test_it_wakes_after_the_commit_and_not_before(store: Store, listener: Callable[..., Listener]) -> None:
@@ -116,7 +117,7 @@ def test_it_wakes_after_the_commit_and_not_before(store: Store, listener: Callab
 
     store.database.write(work)
     assert heard_before == []
-    assert other.next() == "woken"
+    other.wait_for("woken")
 
 
 def test_what_is_rolled_back_wakes_nobody(store: Store, listener: Callable[..., Listener]) -> None:
@@ -128,9 +129,7 @@ def test_what_is_rolled_back_wakes_nobody(store: Store, listener: Callable[..., 
 
     with pytest.raises(ZeroDivisionError):
         store.database.write(work)
-    assert other.hears(store) == []
-    announce(store, MARKER)
-    assert other.next() == "marker", "nor does the next transaction of the same connection"
+    assert other.hears(store) == [], "neither then nor with the next transaction of the same connection"
 
 
 def test_several_processes_are_woken_by_one_announcement(store: Store, listener: Callable[..., Listener]) -> None:
@@ -139,7 +138,7 @@ def test_several_processes_are_woken_by_one_announcement(store: Store, listener:
         other.hears(store)
     announce(store, TOPIC)
     for other in others:
-        wait_until(lambda: "woken" in other.said(), message="a listener")  # noqa: B023
+        other.wait_for("woken")
 
 
 # --- within a process ----------------------------------------------------------------------------
@@ -191,8 +190,7 @@ def test_an_ended_partition_wakes_those_who_watch_its_job(store: Store, open_ano
     other = open_another()
     step, another = submit(other, 3), submit(other)
     job, beside, work = (
-        Woken(store, topic)
-        for topic in (job_topic(step.job_execution_id), job_topic(another.job_execution_id), WORK)
+        Woken(store, topic) for topic in (job_topic(step.job_execution_id), job_topic(another.job_execution_id), WORK)
     )
     first, second, third = take(other, step)
     other.finishes.finish([completed(first)])

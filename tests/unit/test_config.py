@@ -244,9 +244,7 @@ def test_a_word_that_is_not_one_of_the_choices_is_refused(project: Path) -> None
 
 
 def test_the_failover_time_follows_from_the_intervals() -> None:
-    settings = Settings(
-        unreachable_node_threshold=10.0, orphaned_tasks_polling_interval=1.0, task_polling_interval=0.5
-    )
+    settings = Settings(unreachable_node_threshold=10.0, orphaned_tasks_polling_interval=1.0, task_polling_interval=0.5)
     assert settings.failover_time == 11.5
 
 

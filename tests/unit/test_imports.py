@@ -31,7 +31,15 @@ def loaded_by(module: str) -> set[str]:
         ("nbcluster.lifecycle", HEAVY | DATABASE | {"cloudpickle", "nbcluster.records"}),
         ("nbcluster.partitioner, nbcluster.strategies", HEAVY | DATABASE | {"cloudpickle", "nbcluster.store"}),
     ],
-    ids=["the package", "a node", "a child", "the store until a server is met", "the API", "the state machine", "splitting and assigning"],
+    ids=[
+        "the package",
+        "a node",
+        "a child",
+        "the store until a server is met",
+        "the API",
+        "the state machine",
+        "splitting and assigning",
+    ],
 )
 def test_importing_loads_none_of(module: str, unwanted: set[str]) -> None:
     loaded = loaded_by(module)

@@ -95,7 +95,7 @@ def test_segments_are_the_states_that_there_are() -> None:
 def test_partitions_that_were_stopped_did_not_fail() -> None:
     partitions = {"PENDING": 0, "CLAIMED": 0, "COMPLETED": 3, "FAILED": 7}
     view = view_of(completed(status="STOPPED", partitions=partitions, cancelled=6, grid="cccfssssss"))
-    shown = [(s.letter, s.word, s.number) for s in view.segments]
+    shown = [(s.letter, s.word, s.count) for s in view.segments]
     assert shown == [("c", "completed", 3), ("f", "failed", 1), ("s", "stopped", 6)]
     assert view.grid == "cccfssssss"
 
