@@ -114,15 +114,15 @@ class JobHandle:
         the waiting, not the job.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        for _ in self._changes(deadline):
-            if self._progress().status in JOB_FINAL:
+        for progress in self._changes(deadline):
+            if progress.status in JOB_FINAL:
                 return self
         raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
 
     def _changes(self, deadline: float | None = None) -> Iterator[Progress]:
         """How far the job is, now and whenever that may have changed, until it is final or ``deadline``."""
         if self._final is not None or not self._fresh:
-            progress = self._progress()
+            progress = self._look_patiently(deadline)
             yield progress
             if progress.status in JOB_FINAL:
                 return

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
+
+_PREPARED = re.compile(rb"(_pg3_\d+)\0([A-Z][^\0]*)\0")
+_NAMED = re.compile(rb"_pg3_\d+")
 
 
 class Proxy:
@@ -16,8 +20,17 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener: socket.socket | None = None
         self.port = 0
-        self.answers_to_lose = 0
+        self._lost_after: bytes | None = None
         self.restore()
+
+    def lose_answer(self, after: str) -> None:
+        """Reset the next connection that commits a statement containing ``after``, once the server has done it."""
+        self._lost_after = after.encode()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the answer has been lost by now."""
+        return self._lost_after is None
 
     def restore(self) -> None:
         """Accept connections (again), at the same port."""
@@ -59,12 +72,18 @@ class Proxy:
                 threading.Thread(target=pump, args=(client, server, muted), daemon=True).start()
 
     def _to_server(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
+        prepared: dict[bytes, bytes] = {}
+        ran = b""
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
-                with self._lock:
-                    if self.answers_to_lose and b"COMMIT\0" in data:
-                        self.answers_to_lose -= 1
-                        muted.set()
+                prepared.update(_PREPARED.findall(data))
+                ran += data + b"".join(prepared.get(name, b"") for name in _NAMED.findall(data))
+                if b"COMMIT\0" in data:
+                    with self._lock:
+                        if self._lost_after is not None and self._lost_after in ran:
+                            self._lost_after = None
+                            muted.set()
+                    ran = b""
                 server.sendall(data)
         close(client, server)
 

@@ -19,7 +19,7 @@ def results_per_partition(lab: Lab, job: Any) -> list[int]:
     rows = lab.tables.rows(
         "SELECT count(r.step_execution_id) FROM batch_partitions p "
         "LEFT JOIN batch_results r ON r.step_execution_id = p.step_execution_id "
-        "WHERE p.job_execution_id = :job GROUP BY p.step_execution_id",
+        "WHERE p.job_execution_id = :job GROUP BY p.partition_index ORDER BY p.partition_index",
         job=job.id,
     )
     return [row[0] for row in rows]
@@ -106,21 +106,32 @@ def test_a_frozen_node_is_refused_and_goes_on_as_a_healthy_one(lab: Lab, family:
     held = {note.index for note in lab.effects.wait_for_begins(2, frozen.id) if note.node == frozen.id}
     frozen.freeze(family=family)
     wait_until(lambda: node_states(cluster)[frozen.id] == "UNREACHABLE", message="the suspicion")
-    for index in set(range(12)) - {11}:
+    for index in set(range(12)) - held:
         lab.effects.open_gate(index)
-    wait_until(lambda: set(lab.effects.begun()) == set(range(12)), message="the work elsewhere")
+    wait_until(lambda: {lab.effects.begun()[n] for n in held} == {2}, message="the second attempts elsewhere")
+    # While the second attempts run, the first ones end and their results arrive.
+    for index in held:
+        lab.effects.open_gate(index, attempt=1)
+    if not family:
+        wait_until(lambda: set(lab.effects.ended()) >= held, message="the first attempts' ends")
     frozen.thaw()
-    wait_until(lambda: node_states(cluster)[frozen.id] == "ACTIVE", message="the return of the frozen node")
     wait_until(lambda: fenced(frozen.said()) == 2, message=lambda: f"two refusals:\n{frozen.said()}")
+    wait_until(lambda: node_states(cluster)[frozen.id] == "ACTIVE", message="the return of the frozen node")
+    assert {n: job.partitions()["state"][n] for n in held} == dict.fromkeys(held, "CLAIMED")
+    assert [results_per_partition(lab, job)[n] for n in held] == [0, 0]
     lab.effects.open_gate()
 
     assert job.wait(60).results() == SQUARES[:12]
     assert results_per_partition(lab, job) == [1] * 12
-    attempts = job.partitions().set_index("partition")["attempt"]
-    assert set(attempts[sorted(held)]) == {2}
+    second = job.partitions().set_index("partition").loc[sorted(held)]
+    assert set(second["attempt"]) == {2}
+    assert set(second["node"]) == {other.id}
     # A healthy node again: it claims under the same id.
-    back = cluster.map(lab.effects.worker(), range(8), chunk=1).wait(60)
-    assert set(back.partitions()["node"]) == {frozen.id, other.id}
+    lab.effects.start_anew()
+    back = cluster.map(lab.effects.worker(), range(8), chunk=1)
+    lab.effects.wait_for_begins(2, frozen.id)
+    lab.effects.open_gate()
+    assert set(back.wait(60).partitions()["node"]) == {frozen.id, other.id}
 
 
 def fenced(log: str) -> int:
@@ -146,7 +157,7 @@ def test_a_node_that_was_removed_meanwhile_registers_anew(lab: Lab) -> None:
     assert job.wait(60).results() == SQUARES[:6]
     assert results_per_partition(lab, job) == [1] * 6
     wait_until(lambda: fenced(frozen.said()) == 1, message=lambda: f"a refusal:\n{frozen.said()}")
-    lab.effects.close_gate()
+    lab.effects.start_anew()
     later = cluster.map(lab.effects.worker(), range(6), chunk=1)
     lab.effects.wait_for_begins(1, new)
     lab.effects.open_gate()

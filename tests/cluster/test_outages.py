@@ -105,9 +105,9 @@ def test_a_node_that_is_cut_off_loses_its_work_and_comes_back(proxied: ProxiedLa
     assert set(job.nodes()["node"]) == {other.id}
     proxied.proxy.restore()
     wait_until(lambda: "FENCED" in cut_off.said(), message=cut_off.said)
-    proxied.effects.close_gate()
+    proxied.effects.start_anew()
     again = cluster.map(proxied.effects.worker(), range(4), chunk=1)
-    wait_until(lambda: len({note.node for note in proxied.effects.notes()[-2:]}) == 2, message="both to work")
+    proxied.effects.wait_for_begins(1, cut_off.id)
     proxied.effects.open_gate()
     again.wait(60)
 
@@ -127,33 +127,36 @@ def test_sessions_that_are_ended_again_and_again(lab: Lab) -> None:
 
 
 @pytest.mark.needs("sessions")
-def test_lost_answers_to_commits_neither_lose_nor_double_anything(proxied: ProxiedLab) -> None:
-    nodes = proxied.nodes(2, slots=2, unreachable_node_threshold="5s", node_cleanup_threshold="20s")
+@pytest.mark.parametrize("transferable", [True, False], ids=["transferable", "once"])
+def test_lost_answers_to_commits_neither_lose_nor_double_anything(proxied: ProxiedLab, transferable: bool) -> None:
+    patient = {"unreachable_node_threshold": "5s", "node_cleanup_threshold": "20s"}
+    nodes = proxied.nodes(2, slots=2, **patient)
     proxied.effects.open_gate()
     through, proxied.url = proxied.url, proxied.direct
-    cluster = proxied.connect(unreachable_node_threshold="5s", node_cleanup_threshold="20s")
+    cluster = proxied.connect(**patient)
     proxied.url = through
-    job = cluster.map(proxied.effects.worker(seconds=0.002), range(300), chunk=1)
-    for round_number in range(12):
-        wait_until(lambda n=round_number: len(proxied.effects.notes("BEGIN")) > 20 * n, message="progress")
-        proxied.proxy.answers_to_lose = 1
-        wait_until(lambda: proxied.proxy.answers_to_lose == 0, message="a lost answer")
+    worker = proxied.effects.worker(seconds=0.005)
+    job = cluster.map(worker, range(300), chunk=1, transferable=transferable)
+    # The answer to a claim, to a start, to a result, to a heartbeat.
+    for statement in ["claimed_time=", "failed_items=", "current_load="] * 3 + [*["start_time="] * (not transferable)]:
+        proxied.proxy.lose_answer(after=statement)
+        wait_until(lambda: proxied.proxy.lost, message=f"a lost answer after {statement}")
     assert job.wait(60).results() == SQUARES[:300]
     assert set(proxied.effects.begun().values()) == {1}
     assert proxied.tables.count("batch_results") == 300
     assert not [node.log for node in nodes if "FENCED" in node.said()]
+    assert proxied.tables.value("SELECT max(attempt) FROM batch_partitions") == 2  # a claim that nobody heard of
 
 
 @pytest.mark.needs("sessions")
 def test_a_submission_whose_answer_is_lost_is_one_job(proxied: ProxiedLab) -> None:
     cluster = proxied.connect()
-    cluster.join()  # the registration's own COMMIT is not meant
-    for _ in range(5):
-        proxied.proxy.answers_to_lose = 1
+    for _ in range(3):
+        proxied.proxy.lose_answer(after="INSERT INTO batch_job_coordination")
         cluster.map(abs, range(40), chunk=1)
-    jobs = proxied.tables.count("batch_job_execution")
-    assert jobs == 5
-    assert proxied.tables.count("batch_partitions") == 40 * jobs
+        assert proxied.proxy.lost
+    assert proxied.tables.count("batch_job_execution") == 3
+    assert proxied.tables.count("batch_partitions") == 3 * 40
 
 
 @pytest.mark.needs("sessions")

@@ -33,12 +33,15 @@ class Effects:
         self.path = folder / "effects"
         self.gate = folder / "gate"
 
-    def open_gate(self, index: int | None = None) -> None:
-        """Let the partition ``index``, or all of them, go on."""
-        self.gate.with_name("gate" if index is None else f"gate{index}").touch()
+    def open_gate(self, index: int | None = None, attempt: int | None = None) -> None:
+        """Let one attempt of the partition ``index``, or all of that partition, or all of them, go on."""
+        which = "" if index is None else str(index) if attempt is None else f"{index}.{attempt}"
+        self.gate.with_name(f"gate{which}").touch()
 
-    def close_gate(self) -> None:
-        self.gate.unlink()
+    def start_anew(self) -> None:
+        """Close every gate and forget the notes."""
+        for file in (self.path, *self.gate.parent.glob("gate*")):
+            file.unlink(missing_ok=True)
 
     def worker(self, *, seconds: float = 0.0) -> Callable[[int], int]:
         """A function that notes BEGIN, waits for its gate, works for ``seconds``, notes END and squares."""
@@ -59,7 +62,8 @@ class Effects:
                 os.close(descriptor)
 
             note("BEGIN")
-            while not (os.path.exists(gate) or os.path.exists(f"{gate}{here.index}")):
+            gates = [gate, f"{gate}{here.index}", f"{gate}{here.index}.{here.attempt}"]
+            while not any(map(os.path.exists, gates)):
                 time.sleep(0.01)
             time.sleep(seconds)
             note("END")

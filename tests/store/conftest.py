@@ -1,24 +1,21 @@
 """Open stores on each database, and other processes to race with.
 
-Making tables takes longer than most of these tests: they get a copy of a file that has
-them, or share one database on the server, emptied after each.  A module that says
-``FRESH_DATABASE = True`` gets a new one each time.
+Making tables and building statements takes longer than most of these tests: they share
+one database of each system with the stores that are open on it, emptied after each test.
+A module that says ``FRESH_DATABASE = True`` gets a new database each time.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
-from nbcluster.store import Store, open_store, schema
-from nbcluster.store.engine import Database
+from nbcluster.store import Store, open_store
 from nbcluster.store.tables import cluster, metadata, sequences
 from tests.postgres import PostgresServer
 
@@ -36,61 +33,79 @@ def _cluster_key() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="package")
-def made_file(_cluster_key: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded database with its tables and its key, to be copied."""
-    file = tmp_path_factory.mktemp("made") / "cluster.db"
-    open_store(f"sqlite:///{file}").close()
-    return file
+class Shared:
+    """A database with tables that one test after the other uses, and stores that are open on it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.stores = [open_store(url, initialize="always")]
+        filled = [table.name for table in reversed(metadata.sorted_tables) if table not in (cluster, sequences)]
+        self._statements = [f"DELETE FROM {name}" for name in filled]
+
+    def store(self, place: int) -> Store:
+        """An open store, the same one whenever this is asked for."""
+        while len(self.stores) <= place:
+            self.stores.append(open_store(self.url))
+        return self.stores[place]
+
+    def empty(self) -> None:
+        """Remove every row but those that make a new cluster."""
+        self.stores[0].database.write(lambda connection: [connection.exec_driver_sql(s) for s in self._statements])
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.close()
 
 
 @pytest.fixture(scope="package")
-def shared_database(postgres: PostgresServer) -> Iterator[tuple[str, Callable[[], object]]]:
-    """A database with tables, on the server, for one test after the other: its URL, and what empties it."""
-    url = postgres.fresh_database()
-    database = Database(url)
-    schema.create(database)
-    database.close()
-    filled = [table.name for table in reversed(metadata.sorted_tables) if table not in (cluster, sequences)]
-    statement = ";".join(f"DELETE FROM {name}" for name in filled).encode()
-    server = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+def shared_sqlite(_cluster_key: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    shared = Shared(f"sqlite:///{tmp_path_factory.mktemp('shared') / 'cluster.db'}")
+    yield shared
+    shared.close()
 
-    def empty() -> None:
-        with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
-            connection.execute(statement)
 
-    yield url, empty
-    postgres.drop_database(url)
+@pytest.fixture(scope="package")
+def shared_postgresql(_cluster_key: None, postgres: PostgresServer) -> Iterator[Shared]:
+    shared = Shared(postgres.fresh_database())
+    yield shared
+    shared.close()
+    postgres.drop_database(shared.url)
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def shared(request: pytest.FixtureRequest) -> Iterator[Shared | None]:
+    """The shared database of the test's system; None for a test that wants its own."""
+    if getattr(request.module, "FRESH_DATABASE", False):
+        yield None
+        return
+    found: Shared = request.getfixturevalue(f"shared_{request.node.callspec.params['database_url']}")
+    yield found
+    found.empty()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, shared: Shared | None, tmp_path: Path) -> Iterator[str]:
     """URL of a database that only this test uses: without jobs, or (FRESH_DATABASE) without tables."""
-    fresh = getattr(request.module, "FRESH_DATABASE", False)
-    if request.param == "sqlite":
-        file = tmp_path / "cluster.db"
-        if not fresh:
-            made: Path = request.getfixturevalue("made_file")
-            for suffix in ("", ".key"):
-                shutil.copy(f"{made}{suffix}", f"{file}{suffix}")
-        yield f"sqlite:///{file}"
-    elif fresh:
+    if shared is not None:
+        yield shared.url
+    elif request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'cluster.db'}"
+    else:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.fresh_database()
         yield url
         server.drop_database(url)
-    else:
-        url, empty = request.getfixturevalue("shared_database")
-        yield url
-        empty()
 
 
 @pytest.fixture
-def open_another(database_url: str) -> Iterator[OpenStore]:
+def open_another(database_url: str, shared: Shared | None) -> Iterator[OpenStore]:
     """Opens the test's database, with connections of its own each time."""
     opened: list[Store] = []
+    places = itertools.count()
 
     def open_another(**options: object) -> Store:
+        if shared is not None:
+            return shared.store(next(places))
         opened.append(open_store(database_url, **({"initialize": "always"} | options)))  # type: ignore[arg-type]
         return opened[-1]
 

@@ -100,6 +100,12 @@ def take_over(url: str, job_id: int, step_id: int, term: int, name: str, start: 
         return store.coordination.take_over(job_id, step_id, term, name)
 
 
+def nodes_seen(url: str) -> list[str]:
+    """Who is registered, as another process sees it."""
+    with opened(url) as store:
+        return [node.node_id for node in store.nodes.all()]
+
+
 def register_elsewhere(url: str, zone: str, node_id: str, silent_for: float) -> None:
     """Register a node from a machine in another time zone."""
     with pytest.MonkeyPatch.context() as patch:

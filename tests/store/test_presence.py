@@ -16,6 +16,8 @@ from tests.store.acts import rows
 from tests.store.conftest import OpenStore
 from tests.waiting import wait_until
 
+FRESH_DATABASE = True
+
 ME, OTHER = "me-1", "other-1"
 
 

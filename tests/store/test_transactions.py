@@ -145,6 +145,17 @@ def test_a_file_that_stays_locked_is_told(
     store.database.write(hold)
 
 
+def test_opening_a_database_again_takes_nothing_from_those_who_have_it_open(
+    store: Store, open_another: OpenStore, database_url: str, processes: Executor
+) -> None:
+    """With a file: whoever opens and closes it by hand drops all locks that its process holds on it."""
+    register(store, "a-1")
+    open_another()
+    assert processes.submit(elsewhere.nodes_seen, database_url).result(60) == ["a-1"]
+    register(store, "b-1")
+    assert processes.submit(elsewhere.nodes_seen, database_url).result(60) == ["a-1", "b-1"]
+
+
 @pytest.mark.needs("sessions")
 def test_a_deadlock_is_tried_again(store: Store, open_another: OpenStore) -> None:
     register(store, "a-1", "b-1")

@@ -23,6 +23,8 @@ from tests.store.conftest import OpenStore
 from tests.store.listener import MARKER
 from tests.waiting import wait_until
 
+FRESH_DATABASE = True
+
 TOPIC = "nbcluster_something"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -72,10 +74,23 @@ class SQLite(Dialect):
         return engine
 
     def make_file(self) -> None:
-        """Create an empty file that only its owner can read, before SQLite makes one that all can."""
+        """Create an empty file that only its owner can read, before SQLite makes one that all can.
+
+        The file itself is never opened here: closing it would drop the locks that this
+        process's other connections hold on it (POSIX), and other processes would take
+        away the log that they write to.
+        """
         try:
+            if self.file.exists():
+                return
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
+            draft = self.file.with_name(f"{self.file.name}.{secrets.token_hex(8)}")
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft, self.file)
+            finally:
+                os.unlink(draft)
         except OSError as error:
             raise DatabaseUnreachable(f"{self.file} cannot be made: {error.strerror}") from error
 
