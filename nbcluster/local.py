@@ -69,9 +69,10 @@ class LocalNodes:
         while not wanted <= registered():
             ended = next((process for process in processes if process.poll() is not None), None)
             if ended is not None or time.monotonic() > deadline:
-                self.stop(5.0)
                 why = f"ended with code {ended.returncode}" if ended else f"did not register within {timeout:g} s"
-                raise NodeError(f"a local node {why}: {self._last_lines(ended.pid if ended else processes[0].pid)}")
+                lines = self._last_lines(ended.pid if ended else processes[0].pid)
+                self.stop(5.0, only=wanted)
+                raise NodeError(f"a local node {why}: {lines}")
             time.sleep(_POLL)
 
     def _last_lines(self, pid: int) -> str:
@@ -82,9 +83,11 @@ class LocalNodes:
                     return " / ".join(lines[-_LOG_LINES:])
         return "see its log"
 
-    def stop(self, timeout: float) -> int:
-        """Stop every local node: gently, then firmly, then by force; gives how many there were."""
+    def stop(self, timeout: float, only: set[int] | None = None) -> int:
+        """Stop every local node, or those processes: gently, then firmly, then by force; gives how many there were."""
         alive = {file: pid for file in self._folder.glob("*.pid") if (pid := self._living(file)) is not None}
+        if only is not None:
+            alive = {file: pid for file, pid in alive.items() if pid in only}
         deadline = time.monotonic() + timeout
         for steps, number in ((0.6, signal.SIGTERM), (0.9, signal.SIGTERM), (1.0, signal.SIGKILL)):
             waiting = {file: pid for file, pid in alive.items() if self._living(file) is not None}

@@ -9,6 +9,7 @@ import os
 import platform
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 from nbcluster import __version__
@@ -20,6 +21,7 @@ from nbcluster.node.liveness import Liveness
 from nbcluster.records import NewNode
 from nbcluster.service import Service
 from nbcluster.store import Store
+from nbcluster.store.wakeup import MASTERS
 
 _SECOND_LOOK = 0.3
 """Seconds until a process whose sign of life is missing is looked at again."""
@@ -68,6 +70,8 @@ class Member:
             store, self.heartbeat, settings.unreachable_node_threshold, settings.node_cleanup_threshold
         )
         self._beats = Service("heartbeat", self.heartbeat.beat, settings.heartbeat_interval)
+        self._master_left = False
+        self._next_scan = 0.0
         self._maintenance = Service("maintenance", self._maintain, settings.orphaned_tasks_polling_interval)
 
     @property
@@ -78,16 +82,21 @@ class Member:
     def start(self) -> None:
         """Register, then beat and watch."""
         self.heartbeat.register()
+        self._store.wakeup.subscribe(MASTERS, self._a_master_may_have_left)
         self._beats.start()
         self._maintenance.start()
 
-    def look_now(self) -> None:
-        """Something may have ended: run the maintenance pass."""
+    def _a_master_may_have_left(self) -> None:
+        self._master_left = True
         self._maintenance.wake()
 
     def _maintain(self) -> float | None:
-        self._liveness.sweep()
-        adopt_orphans(self._store, self.node_id, self._settings.unreachable_node_threshold)
+        losses = self._liveness.sweep()
+        now = time.monotonic()
+        if losses or self._master_left or now >= self._next_scan:
+            self._master_left = False
+            self._next_scan = now + self._settings.orphaned_master_scan_interval
+            adopt_orphans(self._store, self.node_id, self._settings.unreachable_node_threshold)
         finish_complete_jobs(self._store, self.node_id)
         return _SECOND_LOOK if self._store.presence.in_doubt else None
 

@@ -24,21 +24,23 @@ class Liveness:
         self._unreachable = unreachable
         self._cleanup = cleanup
 
-    def sweep(self) -> None:
-        """Move the work of those that are surely gone, and mark and remove the silent.
+    def sweep(self) -> bool:
+        """Move the work of those that are surely gone, and mark and remove the silent; whether there were any.
 
         Silence is judged only by a process that was itself in unbroken contact.
         """
         me = self._heartbeat.node_id
         others = [node for node in self._store.nodes.all() if node.node_id != me]
         present = {node.node_id: node for node in others if node.status in PRESENT}
-        for node_id in self._store.presence.vanished(me, present):
+        vanished = self._store.presence.vanished(me, present)
+        for node_id in vanished:
             self._suspect(present[node_id], 0.0)
         if self._heartbeat.unbroken_for(self._unreachable):
             self._judge_silence(others)
         orphans = self._store.release_orphans()
         if orphans:
             log.warning("%d partitions belonged to nodes that are not registered any more: moved", orphans)
+        return bool(vanished) or len(present) < len(others)
 
     def _judge_silence(self, others: list[Node]) -> None:
         for node in others:

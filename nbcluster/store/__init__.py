@@ -23,7 +23,7 @@ from nbcluster.store.partitions import Claims, Finishes, Releases
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.views import Views
-from nbcluster.store.wakeup import Wakeup, wakeup_for
+from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
 
 __all__ = ["SCHEMA_VERSION", "Store", "open_store"]
 
@@ -89,6 +89,7 @@ class Store:
             self.jobs.drop_fixed_node(connection, node_id)
             self.releases.release_lost(connection, node_id)
             self.nodes.remove(connection, node_id)
+            self.database.announce(connection, [MASTERS])
 
         self.database.write(work)
 

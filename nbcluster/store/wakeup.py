@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 WORK = "nbcluster_work"
 """There is work for any node, or a job is to stop."""
 
+MASTERS = "nbcluster_masters"
+"""A process left that may have been master of jobs."""
+
 _LONGEST_UNIX_PATH = 100
 _SOCKET = ".sock"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from functools import partial
 
 import pytest
 
-from nbcluster.records import Claim, StepToRun
+from nbcluster.records import Claim, NewPartition, StepToRun
 from nbcluster.store import Store
 from tests.builders import a_new_partition, completed, handed_back, some_new_partitions
 from tests.store import processes as elsewhere
@@ -16,7 +17,7 @@ from tests.store.conftest import RACERS, OpenStore
 MANY = 2000
 
 
-def assigned(*owners: str | None) -> list[object]:
+def assigned(*owners: str | None) -> list[NewPartition]:
     return [a_new_partition(index, assigned_node=owner) for index, owner in enumerate(owners)]
 
 
@@ -30,7 +31,7 @@ def claim(
 
 
 def test_own_work_is_claimed_first_then_free_then_that_of_others(store: Store) -> None:
-    step = submit(store, assigned("b-1", None, "a-1", "b-1", None, "a-1"))  # type: ignore[arg-type]
+    step = submit(store, assigned("b-1", None, "a-1", "b-1", None, "a-1"))
     assert claim(store, step, "a-1", 1) == [2]
     assert claim(store, step, "a-1", 2) == [1, 5]
     assert claim(store, step, "a-1", 9) == [4]
@@ -39,13 +40,13 @@ def test_own_work_is_claimed_first_then_free_then_that_of_others(store: Store) -
 
 
 def test_work_of_others_is_taken_from_its_far_end(store: Store) -> None:
-    step = submit(store, assigned(*["b-1"] * 6))  # type: ignore[arg-type]
+    step = submit(store, assigned(*["b-1"] * 6))
     assert claim(store, step, "a-1", 2, steal=True) == [4, 5]
     assert claim(store, step, "b-1", 2) == [0, 1]
 
 
 def test_free_work_may_be_left_alone(store: Store) -> None:
-    step = submit(store, assigned("a-1", None))  # type: ignore[arg-type]
+    step = submit(store, assigned("a-1", None))
     assert claim(store, step, "a-1", 9, free=False) == [0]
 
 
@@ -206,7 +207,8 @@ def test_several_threads_never_claim_the_same(store: Store, open_another: OpenSt
             taken += found
         return taken
 
-    taken = [one for share in at_once(*(lambda n=n: claim_all(n) for n in range(RACERS))) for one in share]  # type: ignore[misc]
+    shares = at_once(*(partial(claim_all, number) for number in range(RACERS)))
+    taken = [one for share in shares for one in share]
     assert sorted(indexes(taken)) == list(range(MANY))
     assert {one.attempt for one in taken} == {1}
 
@@ -224,7 +226,7 @@ def test_several_processes_that_reach_for_each_others_work_finish_each_partition
     store: Store, database_url: str, processes: Executor
 ) -> None:
     mine = [f"racer{index % RACERS}-1" if index < 300 else "racer0-1" for index in range(600)]
-    step = submit(store, assigned(*mine))  # type: ignore[arg-type]
+    step = submit(store, assigned(*mine))
     accepted = elsewhere.race(processes, RACERS, elsewhere.run_all, database_url, step.step_execution_id, 5)
     assert sum(accepted) == 600
     assert statuses(store, step) == ["COMPLETED"] * 600

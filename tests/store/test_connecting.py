@@ -97,7 +97,7 @@ def test_an_open_database_shows_itself_without_its_password(store: Store, databa
     password = make_url(database_url).password
     for shown in (store.url, repr(store), repr(store.database), repr(store.signer)):
         assert password is None or str(password) not in shown
-    assert store.url.split(":")[0] == database_url.split(":")[0]
+    assert store.url.partition(":")[0] == database_url.partition(":")[0]
 
 
 # --- a file --------------------------------------------------------------------------------------

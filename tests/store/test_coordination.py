@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_of_several_who_end_a_job_at_once_one_does(store: Store, open_another: O
     for turn in range(1, 6):
         step = submit(store)
         run(store, step)
-        found = at_once(*(lambda one=one: end(one, step) for one in stores))  # type: ignore[misc]  # noqa: B023
+        found = at_once(*(partial(end, one, step) for one in stores))
         assert sorted(map(str, found)) == ["COMPLETED", "None", "None"]
         assert ends(store) == turn
 

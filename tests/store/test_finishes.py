@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -215,7 +216,7 @@ def test_a_row_that_the_database_refuses_keeps_its_batch_from_being_half_recorde
 
 @pytest.mark.parametrize("how", [completed, failed, handed_back])
 def test_the_same_batch_again_is_known_and_doubles_nothing(store: Store, how: Any) -> None:
-    step, claims = claimed(store, 25)
+    _, claims = claimed(store, 25)
     finishes = [how(claim, log=b"once", crashed=True) for claim in claims]
     first = store.finishes.finish(finishes)
     counts = [count(store, table) for table in ("batch_results", "batch_logs", "batch_attempts")]
@@ -276,10 +277,8 @@ def test_a_commit_whose_answer_is_lost_is_found_recorded(
 def test_two_who_finish_the_same_attempt_at_once_record_it_once(store: Store, open_another: OpenStore) -> None:
     step, claims = claimed(store, 40)
     stores = [open_another(), open_another()]
-    shuffled = [claims, claims[::-1]]
-    found = at_once(
-        *(lambda n=n: stores[n].finishes.finish([completed(c) for c in shuffled[n]]) for n in range(2))  # type: ignore[misc]
-    )
+    batches = [[completed(claim) for claim in order] for order in (claims, claims[::-1])]
+    found = at_once(*(partial(one.finishes.finish, batch) for one, batch in zip(stores, batches, strict=True)))
     assert found == [ids(claims), ids(claims)]
     assert count(store, "batch_results") == 40
     assert statuses(store, step) == ["COMPLETED"] * 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -155,7 +156,11 @@ def test_the_phases_of_a_submission_are_recorded(store: Store) -> None:
 
 def test_jobs_submitted_by_many_at_once_are_all_there(store: Store, open_another: OpenStore) -> None:
     stores = [store, *(open_another() for _ in range(3))]
-    at_once(*(lambda one=one: [submit(one, 5) for _ in range(5)] for one in stores))  # type: ignore[misc]
+
+    def submit_five(own: Store) -> list[Any]:
+        return [submit(own, 5) for _ in range(5)]
+
+    at_once(*(partial(submit_five, own) for own in stores))
     assert (count(store, "batch_job_execution"), count(store, "batch_partitions")) == (20, 100)
     assert len({step.step_execution_id for step in store.jobs.started_steps()}) == 20
 
@@ -246,7 +251,7 @@ def reread(store: Store, step: Any) -> Any:
 def test_a_free_place_is_taken_once(store: Store, open_another: OpenStore) -> None:
     step = fixed(store, "a-1")
     others = [open_another() for _ in range(3)]
-    taken = at_once(*(lambda o=o, n=n: o.jobs.add_fixed_node(step, f"racer-{n}") for n, o in enumerate(others)))  # type: ignore[misc]
+    taken = at_once(*(partial(other.jobs.add_fixed_node, step, f"racer-{n}") for n, other in enumerate(others)))
     assert sorted(taken) == [False, False, True]
     assert reread(store, step).fixed_nodes == ("a-1", f"racer-{taken.index(True)}")
 
@@ -383,10 +388,10 @@ def test_what_runs_or_is_complete_or_was_resumed_already_cannot_go_on(store: Sto
 
 
 def test_of_two_who_resume_at_once_one_does(store: Store, open_another: OpenStore) -> None:
+    others = [open_another(), open_another()]
     for _ in range(5):
-        step = a_failed_job(store)
-        others = [open_another(), open_another()]
-        found = at_once(*(lambda o=o: o.jobs.resume(step.job_execution_id, "k-1") for o in others))  # type: ignore[misc]
+        job_id = a_failed_job(store).job_execution_id
+        found = at_once(*(partial(other.jobs.resume, job_id, "kernel-2") for other in others))
         assert sum(one is not None for one in found) == 1
     assert count(store, "batch_job_execution", "run_number = 2") == 5
 

@@ -126,7 +126,7 @@ def test_letters_digits_dots_dashes_and_underscores_name_a_node(word: str) -> No
 
 @pytest.mark.parametrize("word", ["", "-a", ".a", "x" * 101, "x" * 300, 'a"b', "a'b", "<b>", "a b", "a/b", "knöten"])
 def test_anything_else_is_refused(word: str) -> None:
-    with pytest.raises(ConfigError, match="cannot name a node; use at most 100 letters, digits"):
+    with pytest.raises(ConfigError, match=r"cannot name a node; use at most 100 letters, digits"):
         parse_prefix(word)
 
 
@@ -187,9 +187,9 @@ def test_a_folder_that_one_stands_in_cannot_choose_the_key(project: Path, no_per
 
 
 def test_a_refused_value_is_named_after_where_it_came_from(project: Path) -> None:
-    with pytest.raises(ConfigError, match="^NBCLUSTER_SLOTS: 0 is too few"):
+    with pytest.raises(ConfigError, match=r"^NBCLUSTER_SLOTS: 0 is too few"):
         load_settings({}, {"NBCLUSTER_SLOTS": "0"}, project)
-    with pytest.raises(ConfigError, match="^slots: 0 is too few"):
+    with pytest.raises(ConfigError, match=r"^slots: 0 is too few"):
         load_settings({"slots": 0}, {}, project)
     path = project / "nbcluster.toml"
     path.write_text("slots = 0\n")
@@ -239,7 +239,7 @@ def test_the_order_of_the_thresholds_is_checked(options: dict[str, object], sent
 
 
 def test_a_word_that_is_not_one_of_the_choices_is_refused(project: Path) -> None:
-    with pytest.raises(ConfigError, match="^initialize-schema: 'perhaps' is not one of always, embedded, never$"):
+    with pytest.raises(ConfigError, match=r"^initialize-schema: 'perhaps' is not one of always, embedded, never$"):
         load_settings({"initialize_schema": "perhaps"}, {}, project)
 
 

@@ -122,7 +122,7 @@ def test_a_huge_range_is_split_without_being_made() -> None:
 def test_a_split_shows_what_it_splits() -> None:
     assert repr(ranges(1, 11)) == "ranges(1, 11): 10 numbers"
     assert repr(ranges(10, 0, -2)) == "ranges(10, 0, -2): 5 numbers"
-    assert repr(items("ab".split())) == "items: 1"
+    assert repr(items(["ab"])) == "items: 1"
     assert repr(frame(pd.DataFrame({"a": [1, 2]}), by="a")) == "frame: 2 rows x 1 columns by a"
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_iterated_is_refused_by_its_type(source: Any) -> None:
 
 @pytest.mark.parametrize("source", [[], (), range(0), {}, iter(()), np.array([])])
 def test_an_empty_iterable_is_refused(source: Any) -> None:
-    with pytest.raises(InputError, match="^the iterable is empty: there is nothing to map$"):
+    with pytest.raises(InputError, match=r"^the iterable is empty: there is nothing to map$"):
         as_partitioner(source)
 
 

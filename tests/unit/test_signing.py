@@ -230,12 +230,12 @@ def test_a_key_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_key_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir(mode=0o700)
-    with pytest.raises(ConfigError, match="the key file .*folder cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match=r"the key file .*folder cannot be read: Is a directory"):
         shared_key("cluster-1", str(tmp_path / "folder"))
 
 
 def test_a_named_key_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the key file .*none cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"the key file .*none cannot be read: No such file"):
         shared_key("cluster-1", str(tmp_path / "none"))
 
 
@@ -251,5 +251,5 @@ def test_a_key_that_is_too_short_or_no_key_is_refused_and_not_shown(
     assert str(raised.value) == f"{path} holds no key of 32 bytes in hexadecimal"
     if text:
         monkeypatch.setenv("NBCLUSTER_KEY", text)
-        with pytest.raises(ConfigError, match="^NBCLUSTER_KEY holds no key of 32 bytes in hexadecimal$"):
+        with pytest.raises(ConfigError, match=r"^NBCLUSTER_KEY holds no key of 32 bytes in hexadecimal$"):
             shared_key("cluster-1")

@@ -208,7 +208,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_what_is_no_strategy_is_refused() -> None:
-    with pytest.raises(InputError, match="^42 is no assignment strategy; known are round_robin"):
+    with pytest.raises(InputError, match=r"^42 is no assignment strategy; known are round_robin"):
         choose_strategy(42)
 
 
