@@ -79,6 +79,11 @@ class Member:
         """The id under which this process is registered now."""
         return self.heartbeat.node_id
 
+    @property
+    def without_database(self) -> float:
+        """Seconds since the database last took a beat; 0 while it takes them, however long this process slept."""
+        return self.heartbeat.silence if self._beats.failures else 0.0
+
     def start(self) -> None:
         """Register, then beat and watch."""
         self.heartbeat.register()

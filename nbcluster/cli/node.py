@@ -142,7 +142,7 @@ class NodeProcess:
             self._member.node_id, self._settings.slots, PYTHON, self._store.url, self._settings.failover_time,
         )  # fmt: skip
         while not self._told.wait(1.0):
-            if time.monotonic() - self._loop.last_success > self._settings.database_patience:
+            if self._member.without_database > self._settings.database_patience:
                 log.error("no database for %.0f s: giving up", self._settings.database_patience)
                 self._executor.stop()
                 return _GAVE_UP

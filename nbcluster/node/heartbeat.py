@@ -82,9 +82,14 @@ class Heartbeat:
         log.warning("%s had been removed from the registry; it goes on as %s", old, self.node_id)
         self._moved(self.node_id)
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the last confirmed beat."""
+        return time.monotonic() - self._last
+
     def in_touch(self) -> bool:
         """Whether the others still count on this process: its last confirmed beat is young enough."""
-        return time.monotonic() - self._last < self._threshold
+        return self.silence < self._threshold
 
     def unbroken_for(self, seconds: float) -> bool:
         """Whether every beat of the last ``seconds`` was on time, up to now.

@@ -1,4 +1,4 @@
-"""The thread that repeats the worker's pass, and knows for how long the database has been away."""
+"""The thread that repeats the worker's pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class WorkerLoop:
         self._poll = poll_interval
         self._wake = threading.Event()
         self._stopping = False
-        self.last_success = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="nbcluster-worker", daemon=True)
 
     def start(self) -> None:
@@ -52,7 +51,6 @@ class WorkerLoop:
             self._wake.clear()
             try:
                 pause = self._worker.work()
-                self.last_success = time.monotonic()
             except DatabaseError as error:
                 log.warning("worker: %s", error)
                 pause = _RETRY_PAUSE

@@ -142,7 +142,7 @@ def fenced(log: str) -> int:
 
 
 def test_a_node_that_was_removed_meanwhile_registers_anew(lab: Lab) -> None:
-    frozen, other = lab.nodes(2, slots=1)
+    frozen, other = lab.nodes(2, slots=1, database_patience="2s")  # being frozen is no lack of a database
     cluster = lab.connect()
     job = cluster.map(lab.effects.worker(), range(6), chunk=1)
     lab.effects.wait_for_begins(1, other.id)

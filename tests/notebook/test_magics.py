@@ -89,7 +89,8 @@ def test_listings_are_frames(notebook: Notebook) -> None:
 
 def test_connect_and_config_choose_the_database(notebook: Notebook, cluster_url: str, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path / 'other.db'}"
-    assert notebook.good(f"%nbcluster connect {other}").out == f"connected to {other} (schema version 1): no node alive\n"
+    said = f"connected to {other} (schema version 1): no node alive\n"
+    assert notebook.good(f"%nbcluster connect {other}").out == said
     assert notebook.good("%nbcluster").out.startswith(other)
     third = f"sqlite:///{tmp_path / 'third.db'}"
     notebook.good(f"%config NBCluster.url = '{third}'")

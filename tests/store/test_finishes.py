@@ -256,7 +256,8 @@ def test_a_commit_whose_answer_is_lost_is_found_recorded(
     from tests.store.test_transactions import end_connections
 
     step, claims = claimed(store, 3)
-    other, commit, lost = open_another(), Connection.commit, []
+    other, commit = open_another(), Connection.commit
+    lost: list[int] = []
 
     def commit_and_lose_the_answer(connection: Connection) -> None:
         commit(connection)
@@ -295,7 +296,7 @@ def test_a_finish_and_a_loss_at_once_leave_one_ending(store: Store, open_another
         )
         store.nodes.beat("a-1", 0)
         states = statuses(store, step)
-        assert states.count("COMPLETED") == len(accepted)  # type: ignore[arg-type]
+        assert states.count("COMPLETED") == len(accepted)
         assert states.count("PENDING") == moved
         assert (states.count("COMPLETED") + states.count("PENDING"), gone) == (30, 0)
         assert count(store, "batch_results") == count(store, "batch_partitions", "status = 'COMPLETED'")

@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,23 +159,17 @@ def test_the_key_of_an_embedded_database_is_for_its_owner_only(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["cluster.db.key"]
 
 
-def test_two_who_make_the_key_at_once_get_the_same(tmp_path: Path) -> None:
+def test_those_who_make_the_key_at_once_get_the_same(tmp_path: Path) -> None:
     for turn in range(20):
-        barrier, keys = threading.Barrier(4), []
+        barrier = threading.Barrier(4)
 
-        def make(
-            path: Path = tmp_path / f"{turn}.db", barrier: threading.Barrier = barrier, keys: list[bytes] = keys
-        ) -> None:
+        def make(path: Path, barrier: threading.Barrier) -> bytes:
             barrier.wait()
-            keys.append(embedded_key(path))
+            return embedded_key(path)
 
-        makers = [threading.Thread(target=make) for _ in range(4)]
-        for maker in makers:
-            maker.start()
-        for maker in makers:
-            maker.join()
-        assert len(keys) == 4
-        assert len(set(keys)) == 1
+        with ThreadPoolExecutor(4) as makers:
+            making = [makers.submit(make, tmp_path / f"{turn}.db", barrier) for _ in range(4)]
+        assert len({one.result() for one in making}) == 1
     assert len(list(tmp_path.glob("*.db.key*"))) == 20
 
 
