@@ -5,6 +5,7 @@ Nodes and kernels are members alike; a kernel has 0 slots.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import socket
@@ -101,7 +102,10 @@ class Member:
         if losses or self._master_left or now >= self._next_scan:
             self._master_left = False
             self._next_scan = now + self._settings.orphaned_master_scan_interval
-            adopt_orphans(self._store, self.node_id, self._settings.unreachable_node_threshold)
+            # After an outage that everybody shared every lease has lapsed, and means nothing yet.
+            threshold = self._settings.unreachable_node_threshold
+            patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
+            adopt_orphans(self._store, self.node_id, patience)
         finish_complete_jobs(self._store, self.node_id)
         return _SECOND_LOOK if self._store.presence.in_doubt else None
 

@@ -85,6 +85,7 @@ class NewStep:
     max_log: int
     fixed_nodes: tuple[str, ...] | None = None
     fixed_count: int | None = None
+    transferable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class StepToRun:
     fixed_nodes: tuple[str, ...] | None
     fixed_count: int | None
     stop_requested: bool
+    transferable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from nbcluster.errors import DatabaseError
 
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # see nbcluster.node: nothing of this belongs into a cell
 
 _FIRST_RETRY = 0.1
 

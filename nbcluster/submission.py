@@ -208,6 +208,7 @@ def _step(store: Store, prepared: Prepared, settings: Settings, assignment: Assi
         max_log=settings.max_log,
         fixed_nodes=assignment.only,
         fixed_count=assignment.count,
+        transferable=prepared.transferable,
     )
 
 

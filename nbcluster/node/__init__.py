@@ -13,3 +13,9 @@
 
 User code runs only in children.  They know no database, no key and no settings.
 """
+
+import logging
+
+# What happens behind the scenes is for a node's log.  Without a handler Python would print it into whichever
+# cell of a notebook is running.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

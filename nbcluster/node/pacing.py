@@ -37,18 +37,18 @@ class Pace:
         self.seconds = max(self.seconds or 0.0, duration)
 
 
-def wanted(slots: int, running: int, queued: int, pace: Pace) -> int:
+def wanted(slots: int, running: int, queued: int, pace: Pace, *, ahead: bool = True) -> int:
     """How many partitions to claim now.
 
     Before anything is known about a step: one for each free slot.  After that, so many
     that about ``HELD_PER_SLOT`` seconds of work wait behind each slot; long partitions
-    are only claimed when a slot can begin them.
+    are only claimed when a slot can begin them, and so is everything when not ``ahead``.
     """
     free = max(0, slots - running)
-    if pace.seconds is None:
+    if pace.seconds is None or not ahead:
         return max(0, free - queued)
-    ahead = int(slots * HELD_PER_SLOT / max(pace.seconds, 1e-6))
-    target = min(LARGEST_CLAIM, free + ahead)
+    behind = int(slots * HELD_PER_SLOT / max(pace.seconds, 1e-6))
+    target = min(LARGEST_CLAIM, free + behind)
     # Half a queue is time enough to fetch more: claims come in few large batches.
     if queued > target // 2 and free <= queued:
         return 0

@@ -207,7 +207,9 @@ class Worker:
         self._give_back_unknown()
         for step in steps:
             queued = len(self._held) - len(self._executor.running())
-            number = wanted(slots, len(self._executor.running()), max(0, queued), self._pace(step))
+            running = len(self._executor.running())
+            # Work that may begin only once is marked as begun when it is claimed: never more than can begin.
+            number = wanted(slots, running, max(0, queued), self._pace(step), ahead=step.transferable)
             if number:
                 claims, again = self._claim(step, number)
                 pause = again if pause is None else pause

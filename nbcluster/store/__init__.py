@@ -6,6 +6,7 @@ question; statements are written once, and a dialect answers what differs.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,6 +27,10 @@ from nbcluster.store.views import Views
 from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
 
 __all__ = ["SCHEMA_VERSION", "Store", "open_store"]
+
+# What happens behind the scenes is for a node's log.  Without a handler Python would print it into whichever
+# cell of a notebook is running.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)

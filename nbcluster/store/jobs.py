@@ -84,6 +84,7 @@ class JobRepository:
                 "max_log": step.max_log,
                 "fixed_nodes": None if step.fixed_nodes is None else json.dumps(step.fixed_nodes),
                 "fixed_count": step.fixed_count,
+                "is_transferable": int(step.transferable),
             },
         )
         self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id)
@@ -178,7 +179,7 @@ class JobRepository:
 
 _KEPT_OF_A_STEP = (
     "step_name", "mode", "strategy", "python", "function_id", "function_mac", "source",
-    "max_attempts", "max_result", "max_log", "fixed_count",
+    "max_attempts", "max_result", "max_log", "fixed_count", "is_transferable",
 )  # fmt: skip
 
 _STARTED_STEPS = (
@@ -215,4 +216,5 @@ def _step_to_run(row: Any) -> StepToRun:
         fixed_nodes=None if row.fixed_nodes is None else tuple(json.loads(row.fixed_nodes)),
         fixed_count=row.fixed_count,
         stop_requested=bool(row.stop_requested),
+        transferable=bool(row.is_transferable),
     )

@@ -189,6 +189,7 @@ step_execution = Table(
     Column("max_log", BigInteger, nullable=False),
     Column("fixed_nodes", Text),
     Column("fixed_count", Integer),
+    Column("is_transferable", SmallInteger, nullable=False, server_default=text("1")),
     _one_of("status", JobStatus),
     UniqueConstraint("job_execution_id", "step_name"),
 )

@@ -31,6 +31,10 @@ QUICK = {
 }
 
 
+about_processes = pytest.mark.needs("file")
+"""For a test to which the database is all the same: it runs on the one that costs nothing."""
+
+
 class Lab:
     """One database with the processes that a test started on it."""
 

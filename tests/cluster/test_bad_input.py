@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nbcluster as nb
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 
 LOCK = threading.Lock()
 MEGABYTES = b"x" * 2_000_000
@@ -201,6 +201,7 @@ def test_a_thousand_errors_are_a_thousand_rows_and_three_groups(cluster: Any) ->
     assert "and 7 more kinds of error" in str(caught.value)
 
 
+@about_processes
 def test_a_result_above_max_result_says_so_and_the_node_goes_on(lab: Lab) -> None:
     lab.nodes(1, slots=1)
     job = lab.connect(max_result="1MB").map(lambda n: b"x" * n, [10, 999_000, 1_000_001], chunk=1).wait(60)

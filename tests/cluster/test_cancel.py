@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import nbcluster as nb
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.cluster.nodes import alive
 from tests.waiting import wait_until
 
@@ -37,6 +37,7 @@ def deaf(_n: int) -> None:
 ENDLESS = [sleeping, spinning, stuck_in_c, deaf]
 
 
+@about_processes
 def test_long_partitions_are_stopped_whatever_they_do(lab: Lab) -> None:
     note = lab.effects.worker()
     lab.effects.open_gate()
@@ -139,6 +140,7 @@ def test_cancel_of_a_finished_job_changes_nothing(lab: Lab) -> None:
     assert job.results() == [0, 1, 2, 3]
 
 
+@about_processes
 def test_cancel_does_not_wait_for_a_frozen_node_for_ever(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=1)
     job = lab.connect().map(lab.effects.worker(), range(4), chunk=1)

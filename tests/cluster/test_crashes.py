@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 
 
 def kills_itself() -> None:
@@ -114,6 +114,7 @@ def test_a_crash_that_does_not_repeat_costs_one_attempt(cluster: Any, tmp_path: 
     assert job.partitions()["attempt"].tolist() == [1, 1, 2, 1]
 
 
+@about_processes
 def test_max_attempts_is_obeyed(lab: Lab) -> None:
     lab.nodes(1, slots=1)
     job = lab.connect(max_attempts=1).map(lambda n: exits(), range(1)).wait(60)

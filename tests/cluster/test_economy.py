@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 
 
 class Noted:
@@ -26,6 +26,7 @@ class Noted:
             file.write(f"{os.getpid()}\n")
 
 
+@about_processes
 def test_a_child_unpickles_the_function_once_for_a_job(lab: Lab) -> None:
     lab.nodes(2, slots=2)
     loads = lab.folder / "loads"

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from nbcluster.signing import shared_key_path
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.cluster.nodes import alive
 from tests.waiting import wait_until
 
@@ -83,6 +83,7 @@ def test_a_partition_starts_where_its_node_was_started(shared_lab: Lab, cluster:
     assert set(cluster.map(wander, range(16), chunk=1).results()) == {str(shared_lab.folder)}
 
 
+@about_processes
 def test_no_child_outlives_its_killed_node(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=3)
     cluster = lab.connect()
@@ -95,6 +96,7 @@ def test_no_child_outlives_its_killed_node(lab: Lab) -> None:
         wait_until(lambda pid=pid: not alive(pid), message=f"the end of child {pid}")
 
 
+@about_processes
 def test_a_cancelled_partition_takes_what_it_started_with_it(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=1)
     pids = lab.folder / "pids"
@@ -116,6 +118,7 @@ def test_a_cancelled_partition_takes_what_it_started_with_it(lab: Lab) -> None:
     assert node.running
 
 
+@about_processes
 def test_a_child_that_is_killed_while_idle_is_replaced(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=2)
     cluster = lab.connect()

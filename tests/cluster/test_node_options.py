@@ -98,7 +98,7 @@ def test_databases_that_are_not_there(tmp_path: Path) -> None:
         f"postgresql+psycopg://user:{SECRET}@nowhere.invalid/db": "cannot be reached",
         f"sqlite:///{text}": "is not an SQLite database; choose another file",
         f"sqlite:///{text}/cluster.db": "cannot be made",
-        f"sqlite:///{tmp_path}": "cannot be made",
+        f"sqlite:///{tmp_path}": "cannot be used",
     }.items():
         code, complaint = refused("--url", url)
         assert (code, said in complaint) == (3, True), complaint

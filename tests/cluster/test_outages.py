@@ -120,7 +120,7 @@ def test_sessions_that_are_ended_again_and_again(lab: Lab) -> None:
     job = cluster.map(lab.effects.worker(seconds=0.005), range(300), chunk=1)
     for round_number in range(6):
         wait_until(lambda n=round_number: len(lab.effects.notes("BEGIN")) > 40 * n, message="progress")
-        assert lab.tables.value(END_SESSIONS) > 0
+        wait_until(lambda: lab.tables.value(END_SESSIONS), message="sessions to end")
     assert job.wait(60).results() == SQUARES[:300]
     assert set(lab.effects.begun().values()) == {1}
     assert lab.tables.count("batch_results") == 300

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import nbcluster as nb
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.waiting import wait_until
 
 
@@ -56,6 +56,7 @@ def test_a_progress_bar_and_bytes_that_are_no_text_are_kept_as_they_are(cluster:
     assert cluster.map(bar, range(1)).wait(60).logs(0) == "10%\r20%\r\x1b[31mred\x1b[0m \ufffd\0 end\n"
 
 
+@about_processes
 def test_of_too_much_output_head_and_tail_are_kept(lab: Lab) -> None:
     lab.nodes(1, slots=2)
     cluster = lab.connect(max_log="10kB")
@@ -75,6 +76,7 @@ def test_of_too_much_output_head_and_tail_are_kept(lab: Lab) -> None:
         assert len(text) < 100_000
 
 
+@about_processes
 def test_a_hundred_megabytes_of_output_do_not_hurt_the_node(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=2)
     cluster = lab.connect()
@@ -95,6 +97,7 @@ def test_a_hundred_megabytes_of_output_do_not_hurt_the_node(lab: Lab) -> None:
     assert lab.tables.value("SELECT status FROM batch_nodes WHERE slots > 0") == "ACTIVE"
 
 
+@about_processes
 def test_an_endless_printer_leaves_its_neighbour_alone_and_can_be_stopped(lab: Lab) -> None:
     lab.nodes(1, slots=2)
     cluster = lab.connect()

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.cluster.nodes import alive
 from tests.waiting import wait_until
 
@@ -52,6 +52,7 @@ def test_what_does_not_end_within_the_grace_is_handed_back(lab: Lab) -> None:
     ]
 
 
+@about_processes
 def test_a_second_sigterm_does_not_wait(lab: Lab) -> None:
     leaving, staying = lab.nodes(2, slots=1, shutdown_grace="10m", **ORDINARY)
     cluster = lab.connect(**ORDINARY)
@@ -68,6 +69,7 @@ def test_a_second_sigterm_does_not_wait(lab: Lab) -> None:
     assert lab.tables.count("batch_nodes", "slots > 0") == 1
 
 
+@about_processes
 def test_what_may_run_only_once_is_finished_within_the_grace(lab: Lab) -> None:
     leaving, staying = lab.nodes(2, slots=1, **ORDINARY)
     cluster = lab.connect(**ORDINARY)
@@ -99,6 +101,7 @@ def test_what_may_run_only_once_and_does_not_end_fails(lab: Lab) -> None:
     assert set(lab.effects.begun().values()) == {1}
 
 
+@about_processes
 def test_an_idle_node_leaves_at_once(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=2, **ORDINARY)
     node.send(signal.SIGTERM)

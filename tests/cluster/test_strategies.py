@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import nbcluster as nb
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.waiting import wait_until
 
 
@@ -62,6 +62,7 @@ def test_fixed_node_count_uses_so_many_and_replaces_the_lost(lab: Lab) -> None:
     assert sorted(owners(job).values()) == [4, 8]
 
 
+@about_processes
 def test_fixed_node_count_of_zero_is_one_and_of_many_is_all(lab: Lab) -> None:
     nodes = lab.nodes(2, slots=1)
     cluster = lab.connect()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cluster.conftest import Lab
+from tests.cluster.conftest import Lab, about_processes
 from tests.waiting import wait_until
 
 
@@ -58,6 +58,7 @@ def test_a_job_of_another_python_is_left_alone_and_says_why(lab: Lab) -> None:
     assert stranger.state == "STOPPED"
 
 
+@about_processes
 def test_a_node_of_another_python_is_not_counted_for_the_split(lab: Lab) -> None:
     cluster = lab.connect()
     lab.nodes(1, slots=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from nbcluster.lifecycle import NodeStatus
@@ -240,3 +242,12 @@ def test_a_lease_that_lapsed_is_taken(store: Store) -> None:
     earlier(store, "batch_job_coordination", "last_updated", 60, "1 = 1")
     assert adopt_orphans(store, "a-1", THRESHOLD) == 1
     assert count(store, "batch_job_coordination", "master_node_id = 'a-1' AND term = 2") == 1
+
+
+def test_who_may_not_judge_takes_no_lease_but_that_of_a_master_that_is_gone(store: Store) -> None:
+    register(store, "a-1", "kernel-1")
+    submit(store, master_node_id="kernel-1")
+    gone = submit(store, master_node_id="kernel-2")
+    earlier(store, "batch_job_coordination", "last_updated", 3600, "1 = 1")
+    assert adopt_orphans(store, "a-1", math.inf) == 1
+    assert [job for job, _, _ in store.coordination.mastered_by("a-1")] == [gone.job_execution_id]

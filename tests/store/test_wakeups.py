@@ -250,6 +250,7 @@ def test_a_callback_that_raises_ends_nothing(store: Store, open_another: OpenSto
     store.wakeup.subscribe(TOPIC, fails)
     woken, other = Woken(store, TOPIC), open_another()
     announce(other, TOPIC)
+    wait_until(lambda: woken.times >= 1)
     announce(other, TOPIC)
     wait_until(lambda: woken.times >= 2)
 
