@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from nbcluster.errors import (
     DatabaseUnreachable,
@@ -335,21 +335,23 @@ class JobHandle:
 
     def logs(self, partition: int) -> str:
         """What the last attempt of a partition printed."""
-        self._check_partition(partition)
+        partition = self._check_partition(partition)
         return self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
 
     def traceback(self, partition: int) -> str:
         """The remote traceback of a partition's first failed item; empty when none failed."""
-        self._check_partition(partition)
+        partition = self._check_partition(partition)
         offsets = self._offsets()
         reader = ResultReader(self._store, self._row)
         first = next(iter(reader.errors([partition], [offsets[partition]])), None)
         return "" if first is None or first.error is None else first.error.traceback or first.error.message
 
-    def _check_partition(self, partition: int) -> None:
+    def _check_partition(self, partition: int) -> int:
+        """The number as an int: what comes out of a frame is one of numpy's."""
         number = len(self._offsets())
-        if not isinstance(partition, int) or not 0 <= partition < number:
+        if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
             raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
+        return int(partition)
 
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""

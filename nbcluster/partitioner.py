@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from nbcluster.errors import InputError
 
@@ -213,7 +213,7 @@ def _endless_repeat(source: itertools.repeat[Any]) -> bool:
 
 def choose_partitions(slots: int, asked: int | None) -> int:
     """How many partitions to make: what was asked for, else four per slot."""
-    return asked if asked is not None else max(1, slots) * PER_SLOT
+    return int(asked) if asked is not None else max(1, slots) * PER_SLOT
 
 
 def as_partitioner(source: Any) -> Partitioner:
@@ -247,6 +247,6 @@ def with_chunk(partitioner: Partitioner, chunk: int | None) -> Partitioner:
 def _positive(number: int | None, name: str) -> int | None:
     if number is None:
         return None
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if not isinstance(number, SupportsIndex) or isinstance(number, bool) or number < 1:
         raise InputError(f"{name} is {number!r}; it must be a whole number of at least 1")
-    return number
+    return int(number)

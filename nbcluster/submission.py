@@ -11,7 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 from nbcluster import payload
 from nbcluster.config import Settings, parse_size
@@ -86,7 +86,7 @@ def prepare(function: Any, source: Any, mode: str, options: Options, slots: int,
 def _wanted_partitions(options: Options, slots: int) -> int:
     if options.chunk is not None and options.partitions is not None:
         raise InputError("give chunk= or partitions=, not both")
-    if options.partitions is not None and (not isinstance(options.partitions, int) or options.partitions < 1):
+    if options.partitions is not None and (not isinstance(options.partitions, SupportsIndex) or options.partitions < 1):
         raise InputError(f"partitions is {options.partitions!r}; it must be a whole number of at least 1")
     return choose_partitions(slots, options.partitions)
 

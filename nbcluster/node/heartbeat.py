@@ -68,19 +68,21 @@ class Heartbeat:
         gap = before - self._last
         if gap > _LATE * self._interval:
             self._unbroken_since = before
-        self._last = before
         if not beat.known:
             self._register_anew()
-        elif beat.was is NodeStatus.UNREACHABLE or gap > self._threshold:
+            return
+        self._last = before
+        if beat.was is NodeStatus.UNREACHABLE or gap > self._threshold:
             log.warning("%s was out of touch for %.1f s", self.node_id, gap)
             self._moved(self.node_id)
 
     def _register_anew(self) -> None:
         old = self.node_id
         self._node = replace(self._node, node_id=new_node_id(old.rsplit("-", 1)[0]))
+        # Told before it is in touch again: nothing may be claimed under the old id.
+        self._moved(self.node_id)
         self.register()
         log.warning("%s had been removed from the registry; it goes on as %s", old, self.node_id)
-        self._moved(self.node_id)
 
     @property
     def silence(self) -> float:

@@ -42,6 +42,9 @@ class Output:
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self.limit = limit
+        self._clear()
+
+    def _clear(self) -> None:
         self._head = bytearray()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
@@ -69,7 +72,7 @@ class Output:
         self._left_out += excess
         gap = f"\n... {self._left_out} bytes left out ...\n".encode() if self._left_out else b""
         text = bytes(self._head) + gap + tail
-        self.__init__(self.limit)  # type: ignore[misc]
+        self._clear()
         return text
 
 

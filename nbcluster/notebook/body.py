@@ -1,6 +1,6 @@
 """The text of a cell as a function of one item.
 
-Two shapes (``SURFACE``: "ordinary notebook code that ran in a plain cell a minute ago"):
+Two shapes of ordinary notebook code, which ran in a plain cell a minute ago:
 
 * ordinary code: its last expression is the value, the header's names are its parameters;
 * imports and definitions only: run in the notebook's namespace, and the last function is the one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, SupportsIndex
 
 from nbcluster.errors import InputError
 from nbcluster.strategies.base import Assignment, AssignmentStrategy, Candidate, Planned
@@ -44,7 +44,7 @@ def choose_strategy(wanted: Any, nodes: int | None = None) -> AssignmentStrategy
     """
     if nodes is not None and wanted not in ("fixed", "fixed_node_count"):
         raise InputError("nodes= goes with strategy='fixed_node_count' only")
-    if nodes is not None and (not isinstance(nodes, int) or nodes < 0):
+    if nodes is not None and (not isinstance(nodes, SupportsIndex) or nodes < 0):
         raise InputError(f"nodes is {nodes!r}; it must be a whole number")
     if isinstance(wanted, str):
         if wanted in _BUILT_IN:

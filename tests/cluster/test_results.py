@@ -231,3 +231,16 @@ def test_fifty_megabytes_there_and_back(cluster: Any) -> None:
     assert job.results()[0] == megabytes[::-1]
     captured = cluster.submit(lambda: len(megabytes))
     assert captured.result() == len(megabytes)
+
+
+def test_numbers_out_of_a_frame_are_numbers(cluster: Any) -> None:
+    import numpy as np
+
+    job = cluster.map(_printed, range(6), chunk=np.int64(2)).wait()
+    last = job.partitions().partition.iloc[-1]
+    assert job.logs(last).splitlines() == ["item 4", "item 5"]
+    assert job.traceback(last) == ""
+
+
+def _printed(n: int) -> None:
+    print("item", n)
