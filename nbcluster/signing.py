@@ -88,6 +88,12 @@ def make_shared_key(cluster_id: str) -> Path:
     return path
 
 
+def make_missing_key(cluster_id: str, key_file: str = "") -> None:
+    """Make the key of a database that was just created, unless one is named or there."""
+    if not (key_file or os.environ.get("NBCLUSTER_KEY") or shared_key_path(cluster_id).exists()):
+        make_shared_key(cluster_id)
+
+
 def shared_key(cluster_id: str, key_file: str = "") -> bytes:
     """The key of a shared database: from ``key_file``, ``NBCLUSTER_KEY`` or the user's key folder."""
     if key_file:

@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from nbcluster.errors import ConfigError
-from nbcluster.signing import Signer, embedded_key, shared_key
+from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
@@ -114,11 +114,16 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
     database = Database(url, pool_size)
     embedded = database.dialect.file
     try:
-        if initialize == "always" or (initialize == "embedded" and embedded is not None):
-            schema.create(database)
+        allowed = initialize == "always" or (initialize == "embedded" and embedded is not None)
+        created = schema.create(database) if allowed else False
         cluster_id = schema.check(database)
+        if created and embedded is None:
+            # Whoever makes the tables of a shared database makes its key, as `nbcluster init` does.
+            make_missing_key(cluster_id, key_file)
         key = embedded_key(embedded) if embedded is not None else shared_key(cluster_id, key_file)
         signer = Signer(cluster_id, key)
+        if created and embedded is None:
+            schema.record_key(database, signer.mark)
         if schema.key_mark(database) not in (None, signer.mark):
             raise ConfigError(
                 f"the key on this machine is not that of {database.url}: copy the file {cluster_id}.key from a machine "

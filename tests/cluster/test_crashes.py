@@ -180,6 +180,20 @@ def test_a_partition_cannot_leave_the_process_changed_for_the_next(cluster: Any)
     assert cluster.map(lambda n: print("still heard", n), range(12), chunk=1).wait(60).logs(3) == "still heard 3\n"
 
 
+def test_a_function_that_forks_and_comes_back_twice_is_answered_once(cluster: Any) -> None:
+    def forks(n: int) -> int:
+        import os
+
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        return n
+
+    job = cluster.map(forks, range(12), chunk=1).wait(60)
+    assert job.results() == list(range(12))
+    assert set(job.partitions()["attempt"]) == {1}
+
+
 def test_grandchildren_go_with_a_killed_child(cluster: Any, tmp_path: Any) -> None:
     from tests.cluster.nodes import alive
     from tests.waiting import wait_until

@@ -145,10 +145,22 @@ def test_another_key_than_the_clusters_is_refused(
         open_another()
 
 
+@pytest.mark.needs("login")
+def test_whoever_makes_the_tables_of_a_shared_database_makes_its_key(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NBCLUSTER_KEY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    url = database.dialect.url.render_as_string(hide_password=False)
+    for initialize in ("always", "always", "never"):
+        open_store(url, initialize=initialize).close()
+    assert len(list(tmp_path.rglob("*.key"))) == 1
+    assert schema.key_mark(database) is not None
+
+
 def test_of_two_keys_that_are_recorded_the_first_holds(store: Store) -> None:
-    assert schema.key_mark(store.database) is None
-    assert schema.record_key(store.database, "first") == "first"
-    assert schema.record_key(store.database, "second") == "first"
+    first = schema.key_mark(store.database) or schema.record_key(store.database, "first")
+    assert schema.record_key(store.database, "second") == first
     assert schema.record_key(store.database, "third", replace=True) == "third"
     assert schema.key_mark(store.database) == "third"
 
