@@ -23,7 +23,7 @@ def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str
     kept = {
         name: value
         for name, value in environ.items()
-        if not name.startswith(_SECRETS) or name == "PGTZ" or name.startswith("NBCLUSTER_TEST")
+        if not name.startswith(_SECRETS) or name == "PGTZ" or name == "NBCLUSTER_TEST_RUN"
     }
     for name in _THREADS:
         kept.setdefault(name, str(threads))
