@@ -64,7 +64,6 @@ _HOMES = {
         "SignatureError",
         "TooLarge",
         "UnknownJob",
-        "UnknownNode",
         "UsageError",
         "WaitTimeout",
     ),

@@ -9,8 +9,7 @@
     │   ├── PayloadError        a function, argument or result that cannot travel
     │   │   ├── CannotPickle
     │   │   └── TooLarge
-    │   ├── UnknownJob
-    │   └── UnknownNode
+    │   └── UnknownJob
     ├── DatabaseError           the meeting place
     │   ├── DatabaseUnreachable (exit code 3)
     │   ├── LoginRefused        (exit code 3)
@@ -69,10 +68,6 @@ class TooLarge(PayloadError, ValueError):
 
 class UnknownJob(UsageError, LookupError):
     """There is no such job."""
-
-
-class UnknownNode(UsageError, LookupError):
-    """There is no such node."""
 
 
 class DatabaseError(NBClusterError):

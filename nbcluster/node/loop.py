@@ -53,9 +53,11 @@ class WorkerLoop:
                 pause = self._worker.work()
             except DatabaseError as error:
                 log.warning("worker: %s", error)
+                self._worker.interrupted()
                 pause = _RETRY_PAUSE
             except Exception:
                 log.exception("worker: a pass failed")
+                self._worker.interrupted()
                 pause = _RETRY_PAUSE
             patience = self._poll * random.uniform(0.5, 1.5) if pause is None else pause
             if not self._wake.wait(patience) and pause is None:

@@ -67,6 +67,10 @@ class Worker:
         """Somebody says that there is work, or that a job is to stop."""
         self._maybe_work = self._check_stops = True
 
+    def interrupted(self) -> None:
+        """A pass did not come to its end: the next one looks at everything again."""
+        self._revalidate = self._maybe_work = self._check_stops = True
+
     def moved(self, node_id: str) -> None:
         """This node was thought lost, and goes on as ``node_id``: its claims may be somebody else's now."""
         self._node_id = node_id
@@ -85,9 +89,10 @@ class Worker:
         if self._revalidate:
             self._drop_moved()
         self._record(self._executor.take_outcomes())
-        if self._check_stops and self._held:
+        # Flags are lowered before what they ask for is read: news that comes meanwhile raises them again.
+        check_stops, self._check_stops = self._check_stops, False
+        if check_stops and self._held:
             self._stop_cancelled()
-        self._check_stops = False
         self._hand_back_stuck()
         self._prepare()
         if self.draining or not self._maybe_work or not self._in_touch():
@@ -185,6 +190,7 @@ class Worker:
 
     def _drop_moved(self) -> None:
         """Forget the claims that were moved while this node was out of touch, and stop their children."""
+        self._revalidate = False
         claims = [claim for claim, _ in self._held.values()]
         mine = self._store.claims.still_owned(claims)
         lost = {claim.partition_id for claim in claims} - mine
@@ -193,7 +199,6 @@ class Worker:
         if lost:
             log.warning("FENCED: %d partitions were moved while this node was out of touch; it drops them", len(lost))
             self._executor.cancel(lost)
-        self._revalidate = False
 
     # --- claim --------------------------------------------------------------------
 
@@ -202,8 +207,8 @@ class Worker:
         if not self._might_claim(slots, running):
             return self._pause()
         pause: float | None = None
-        steps = [step for step in self._store.jobs.started_steps() if self._eligible(step)]
         self._maybe_work = False
+        steps = [step for step in self._store.jobs.started_steps() if self._eligible(step)]
         self._give_back_unknown()
         for step in steps:
             queued = len(self._held) - len(self._executor.running())

@@ -16,7 +16,7 @@ PUBLIC = {
     "Partitioner", "frame", "items", "ranges",
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
-    "UnknownJob", "UnknownNode", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
+    "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SignatureError", "NodeError", "JobError", "JobFailed", "JobStopped",
     "WaitTimeout", "PartitionError",
     # %load_ext nbcluster
