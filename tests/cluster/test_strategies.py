@@ -22,6 +22,7 @@ def test_every_node_gets_its_share(lab: Lab, strategy: str) -> None:
     job = lab.connect().map(lab.effects.worker(), range(8), chunk=1, strategy=strategy)
     assigned = lab.tables.rows("SELECT assigned_node, count(*) FROM batch_partitions GROUP BY assigned_node")
     assert {row[0]: row[1] for row in assigned} == {one.id: 4, two.id: 4}
+    lab.effects.wait_for_begins(2)  # else a node whose child is still starting would lose its share to the other
     lab.effects.open_gate()
     job.wait(60)
     assert set(owners(job)) == {one.id, two.id}
