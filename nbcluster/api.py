@@ -91,7 +91,7 @@ class Cluster:
         """End a complete job at once when this kernel is its master; None when its master must."""
         if self._member is None or row.master_node_id != self._member.node_id:
             return None
-        return self.store.coordination.finish_if_complete(row.job_execution_id, row.step_execution_id, row.term)
+        return self.store.advancing.advance(row.job_execution_id, row.term)
 
     # --- fan out ----------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ tables below, and obeys the affected row count.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class NodeStatus(StrEnum):
@@ -37,7 +37,7 @@ class JobStatus(StrEnum):
     """The life of a job execution, its step and its coordination row."""
 
     CREATED = "CREATED"
-    """Being written; never seen outside the submitting transaction."""
+    """Of a step: it waits for an earlier one."""
     STARTED = "STARTED"
     """Its partitions may be claimed."""
     COMPLETED = "COMPLETED"
@@ -48,6 +48,68 @@ class JobStatus(StrEnum):
     """Final: somebody stopped it before it was complete; it can be resumed."""
 
 
+class StepKind(StrEnum):
+    """What a step is for.  All of them are partitions that are claimed, fenced and recorded alike."""
+
+    PARTITIONED = "PARTITIONED"
+    """One partition for each piece of a split, on the nodes."""
+    LOCAL = "LOCAL"
+    """One partition that the launcher runs itself, in its own process; a node when the launcher is gone."""
+    AGGREGATE = "AGGREGATE"
+    """One partition whose argument is every value of an earlier step."""
+    ON_SUCCESS = "ON_SUCCESS"
+    """One partition that is told how everything ended; started when every other step is COMPLETED."""
+    ON_FAILURE = "ON_FAILURE"
+    """The same for a job in which something FAILED."""
+
+
+CALLBACKS = (StepKind.ON_SUCCESS, StepKind.ON_FAILURE)
+
+
+class StopRequest(IntEnum):
+    """Who asked a job to stop, and how."""
+
+    NONE = 0
+    STOP = 1
+    """A user: running partitions get SIGINT and some seconds."""
+    NOW = 2
+    """A user: running partitions are killed."""
+    TOO_MANY_ERRORS = 3
+    """More items failed than ``max_errors`` allows: the rest is not begun, and the job ends FAILED."""
+
+
+class Phase(StrEnum):
+    """What ``batch_events`` records, each in the transaction of what it tells."""
+
+    RECEIVED = "RECEIVED"
+    PARTITIONED = "PARTITIONED"
+    DISTRIBUTED = "DISTRIBUTED"
+    STEP_STARTED = "STEP_STARTED"
+    STEP_ENDED = "STEP_ENDED"
+    COMPLETION_DETECTED = "COMPLETION_DETECTED"
+    TAKEN_OVER = "TAKEN_OVER"
+    RESUMED = "RESUMED"
+    STOP_REQUESTED = "STOP_REQUESTED"
+    PAUSED = "PAUSED"
+    UNPAUSED = "UNPAUSED"
+    # Of partitions, listed in ``members``:
+    CLAIMED = "CLAIMED"
+    STARTED = "STARTED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    HANDED_BACK = "HANDED_BACK"
+    RETRIED = "RETRIED"
+    CRASHED = "CRASHED"
+    MOVED = "MOVED"
+    CANCELLED = "CANCELLED"
+    REFUSED = "REFUSED"
+    FENCED = "FENCED"
+    # Of nodes:
+    NODE_UNREACHABLE = "NODE_UNREACHABLE"
+    NODE_REMOVED = "NODE_REMOVED"
+    NODE_LEFT = "NODE_LEFT"
+
+
 class ExitCode(StrEnum):
     """Why a partition ended."""
 
@@ -55,7 +117,9 @@ class ExitCode(StrEnum):
     FAILED = "FAILED"
     """The function raised."""
     CANCELLED = "CANCELLED"
-    """The job was stopped."""
+    """The job was stopped, or an earlier step of it failed."""
+    TIMEOUT = "TIMEOUT"
+    """It ran longer than the job's ``timeout`` and was killed."""
     NODE_LOST = "NODE_LOST"
     """The node was lost and the partition may not run again."""
     CRASHED = "CRASHED"
@@ -77,9 +141,9 @@ PARTITION_TRANSITIONS: dict[tuple[PartitionStatus, PartitionStatus], str] = {
         "the owner's function raised, or the owner is gone and it may not run again"
     ),
     (PartitionStatus.CLAIMED, PartitionStatus.PENDING): (
-        "handed back on an orderly stop, retried after a crash, or moved after the owner was lost"
+        "handed back on an orderly stop, retried after an error or a crash, or moved after the owner was lost"
     ),
-    (PartitionStatus.PENDING, PartitionStatus.FAILED): "the job was stopped before anybody claimed it",
+    (PartitionStatus.PENDING, PartitionStatus.FAILED): "the job was stopped, or failed, before anybody claimed it",
 }
 
 NODE_TRANSITIONS: dict[tuple[NodeStatus, NodeStatus], str] = {
@@ -91,10 +155,12 @@ NODE_TRANSITIONS: dict[tuple[NodeStatus, NodeStatus], str] = {
 }
 
 JOB_TRANSITIONS: dict[tuple[JobStatus, JobStatus], str] = {
-    (JobStatus.CREATED, JobStatus.STARTED): "the submission committed",
+    (JobStatus.CREATED, JobStatus.STARTED): "the submission committed, or the steps before it are COMPLETED",
     (JobStatus.STARTED, JobStatus.COMPLETED): "every partition is COMPLETED",
     (JobStatus.STARTED, JobStatus.FAILED): "no partition is open and one FAILED",
     (JobStatus.STARTED, JobStatus.STOPPED): "a stop was asked for and no partition is open",
+    (JobStatus.CREATED, JobStatus.FAILED): "an earlier step failed, or the other callback is the one to run",
+    (JobStatus.CREATED, JobStatus.STOPPED): "a stop was asked for before the step started",
 }
 
 OPEN = (PartitionStatus.PENDING, PartitionStatus.CLAIMED)
@@ -116,13 +182,3 @@ def node_sources(target: NodeStatus) -> tuple[NodeStatus, ...]:
 def job_sources(target: JobStatus) -> tuple[JobStatus, ...]:
     """The states from which a job may go to ``target``."""
     return tuple(source for source, to in JOB_TRANSITIONS if to is target)
-
-
-def final_job_status(*, failed: int, stop_requested: bool, cancelled: int) -> JobStatus:
-    """How a job without open partitions ends.
-
-    A job that was asked to stop but had nothing left to cancel ended by itself.
-    """
-    if stop_requested and cancelled:
-        return JobStatus.STOPPED
-    return JobStatus.FAILED if failed else JobStatus.COMPLETED

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from nbcluster import __version__
 from nbcluster.config import Settings
-from nbcluster.master.coordinator import finish_complete_jobs
+from nbcluster.master.coordinator import advance_jobs
 from nbcluster.master.takeover import adopt_orphans
 from nbcluster.node.heartbeat import Heartbeat, new_node_id
 from nbcluster.node.liveness import Liveness
@@ -106,7 +106,7 @@ class Member:
             threshold = self._settings.unreachable_node_threshold
             patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
             adopt_orphans(self._store, self.node_id, patience)
-        finish_complete_jobs(self._store, self.node_id)
+        advance_jobs(self._store, self.node_id)
         return _SECOND_LOOK if self._store.presence.in_doubt else None
 
     def stop_watching(self) -> None:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from nbcluster.lifecycle import JOB_FINAL, ExitCode, JobStatus, NodeStatus, PartitionStatus
+from nbcluster.lifecycle import (
+    JOB_FINAL,
+    ExitCode,
+    JobStatus,
+    NodeStatus,
+    PartitionStatus,
+    StepKind,
+    StopRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,8 @@ class Node:
     version: str
     started: datetime
     heartbeat_age: float
+    labels: tuple[str, ...] = ()
+    watched: bool = False
 
     @property
     def name(self) -> str:
@@ -47,6 +57,7 @@ class NewNode:
     slots: int
     python: str
     version: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +97,38 @@ class NewStep:
     fixed_nodes: tuple[str, ...] | None = None
     fixed_count: int | None = None
     transferable: bool = True
+    kind: StepKind = StepKind.PARTITIONED
+    after: tuple[str, ...] = ()
+    input_of: str | None = None
+    retries: int = 0
+    retry_on: tuple[str, ...] | None = None
+    retry_wait: float = 1.0
+    timeout: float | None = None
+    require: tuple[str, ...] = ()
+    partitions: tuple[NewPartition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as it is submitted: everything that appears together or not at all."""
+    """A job as it is submitted: everything that appears together or not at all.
+
+    ``key`` identifies the instance among those of its name; ``fresh`` asks for a new
+    execution even when the instance has one.
+    """
 
     name: str
     uid: str
     user: str
     host: str
     master_node_id: str
-    step: NewStep
-    partitions: tuple[NewPartition, ...]
+    steps: tuple[NewStep, ...]
+    main_step: str
+    key: str
+    fresh: bool = False
+    priority: int = 0
+    max_errors: int | None = None
+    parameters: tuple[tuple[str, str, bool], ...] = ()
+    """(name, value, whether it is part of the instance's identity)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +150,18 @@ class StepToRun:
     max_log: int
     fixed_nodes: tuple[str, ...] | None
     fixed_count: int | None
-    stop_requested: bool
+    stop_requested: StopRequest
     transferable: bool = True
+    kind: StepKind = StepKind.PARTITIONED
+    input_of: str | None = None
+    retries: int = 0
+    retry_on: tuple[str, ...] | None = None
+    retry_wait: float = 1.0
+    timeout: float | None = None
+    require: tuple[str, ...] = ()
+    user: str = ""
+    priority: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +180,8 @@ class Claim:
     crashes: int
     arguments: Signed | None
     arguments_payload: str | None
+    errors: int = 0
+    has_checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +198,9 @@ class Result:
 class Finish:
     """The end of one attempt, as it is to be recorded.
 
-    ``status`` COMPLETED or FAILED is final; PENDING hands the partition back.
-    ``crashed`` counts against ``max_attempts``.
+    ``status`` COMPLETED or FAILED is final; PENDING hands the partition back, not to be
+    claimed before ``retry_after`` seconds from now.  ``crashed`` counts against
+    ``max_attempts``, ``erred`` against the step's ``retries``.
     """
 
     claim: Claim
@@ -168,7 +211,10 @@ class Finish:
     failed_items: int = 0
     peak_memory: int = 0
     crashed: bool = False
+    erred: bool = False
+    retry_after: float | None = None
     result: Result | None = None
+    """What is stored with COMPLETED or FAILED; with PENDING, the items that are done, kept for the next attempt."""
     log: bytes = b""
 
 

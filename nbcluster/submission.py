@@ -158,8 +158,9 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         user=user_name(),
         host=socket.gethostname()[:200],
         master_node_id=master,
-        step=_step(store, prepared, settings, assignment),
-        partitions=tuple(_partitions(store, prepared, assignment)),
+        steps=(_step(store, prepared, settings, assignment),),
+        main_step=_STEP,
+        key=prepared.uid,
     )
     return _as_row(job, prepared, store.jobs.create(job))
 
@@ -172,16 +173,16 @@ def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:
         host=job.host,
         status=JobStatus.STARTED,
         stop_requested=False,
-        strategy=job.step.strategy,
-        mode=job.step.mode,
+        strategy=job.steps[0].strategy,
+        mode=job.steps[0].mode,
         transferable=prepared.transferable,
-        python=job.step.python,
+        python=job.steps[0].python,
         uid=job.uid,
         step_execution_id=stored.step_execution_id,
-        step_name=job.step.name,
+        step_name=job.steps[0].name,
         master_node_id=job.master_node_id,
         term=1,
-        source=job.step.source,
+        source=job.steps[0].source,
         created=stored.created,
         ended=None,
         elapsed=0.0,
@@ -209,6 +210,7 @@ def _step(store: Store, prepared: Prepared, settings: Settings, assignment: Assi
         fixed_nodes=assignment.only,
         fixed_count=assignment.count,
         transferable=prepared.transferable,
+        partitions=tuple(_partitions(store, prepared, assignment)),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.lifecycle import ExitCode, NodeStatus, PartitionStatus
+from nbcluster.lifecycle import ExitCode, NodeStatus, PartitionStatus, StopRequest
 from nbcluster.node.executor import Outcome
 from nbcluster.records import (
     Claim,
@@ -98,8 +98,8 @@ def some_new_partitions(count: int, **changes: Any) -> tuple[NewPartition, ...]:
     return tuple(a_new_partition(index, **changes) for index in range(count))
 
 
-def a_new_job(partitions: int | Iterable[NewPartition] = 1, **changes: Any) -> NewJob:
-    """A job with its own uid.  ``partitions`` says how many, or which."""
+def a_new_job(partitions: int | Iterable[NewPartition] = 1, *, step: NewStep | None = None, **changes: Any) -> NewJob:
+    """A job of one step with its own uid.  ``partitions`` says how many, or which; ``steps`` replaces all that."""
     split = some_new_partitions(partitions) if isinstance(partitions, int) else tuple(partitions)
     number = next(_numbers)
     plain = NewJob(
@@ -108,10 +108,11 @@ def a_new_job(partitions: int | Iterable[NewPartition] = 1, **changes: Any) -> N
         user="ada",
         host="host",
         master_node_id="kernel-1",
-        step=a_new_step(),
-        partitions=split,
+        steps=(replace(step or a_new_step(), partitions=split),),
+        main_step="map",
+        key=f"uid-{number}",
     )
-    return replace(plain, **changes)
+    return replace(plain, **({"key": changes.get("uid", plain.uid)} | changes))
 
 
 def a_step_to_run(**changes: Any) -> StepToRun:
@@ -131,7 +132,7 @@ def a_step_to_run(**changes: Any) -> StepToRun:
         max_log=10**6,
         fixed_nodes=None,
         fixed_count=None,
-        stop_requested=False,
+        stop_requested=StopRequest.NONE,
     )
     return replace(plain, **changes)
 

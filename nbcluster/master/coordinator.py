@@ -1,4 +1,4 @@
-"""Ending the jobs of one master."""
+"""Moving the jobs of one master on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nbcluster.store import Store
 log = logging.getLogger(__name__)
 
 
-def finish_complete_jobs(store: Store, node_id: str) -> int:
-    """End every job of this master that has no open partition; gives how many are left running."""
+def advance_jobs(store: Store, node_id: str) -> int:
+    """Start and end what is due in every job of this master; gives how many are left running."""
     left = 0
-    for job_id, step_id, term in store.coordination.mastered_by(node_id):
-        status = store.coordination.finish_if_complete(job_id, step_id, term)
+    for job_id, term in store.coordination.mastered_by(node_id):
+        status = store.advancing.advance(job_id, term)
         if status is None:
             left += 1
         else:

@@ -17,8 +17,8 @@ def adopt_orphans(store: Store, node_id: str, threshold: float) -> int:
     """
     present = [node.node_id for node in store.nodes.all() if node.status in PRESENT]
     adopted = 0
-    for job_id, step_id, term in store.coordination.orphans(threshold, present):
-        if store.coordination.take_over(job_id, step_id, term, node_id):
+    for job_id, term in store.coordination.orphans(threshold, present):
+        if store.coordination.take_over(job_id, term, node_id):
             log.warning("job %d: its master is gone; this node is its master now (term %d)", job_id, term + 1)
             adopted += 1
     return adopted

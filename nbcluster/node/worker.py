@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from nbcluster.errors import DatabaseError, SignatureError
-from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node import conclusion
+from nbcluster.node.claiming import Claiming
 from nbcluster.node.executor import Call, Executor, Outcome
-from nbcluster.node.pacing import HAND_BACK_AFTER, Pace, gathering, is_stuck, wanted
-from nbcluster.records import Claim, Finish, StepToRun
+from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
+from nbcluster.node.preparing import Preparing
+from nbcluster.records import Claim, Finish
 from nbcluster.store import Store
 
 log = logging.getLogger(__name__)
 
-_FUNCTION_CACHE_BYTES = 512 * 10**6
-_STEAL_AFTER = 0.1
 COMPARE_EVERY = 5.0
 """Seconds between two comparisons of this node's claims here and in the database."""
 
@@ -36,19 +35,16 @@ class Worker:
     ) -> None:
         self._store = store
         self._executor = executor
-        self._python = python
+        self._claiming = Claiming(store, executor, python, node_id)
+        self._preparing = Preparing(store)
         self._in_touch = in_touch
         self._node_id = node_id
         self._stopped_steps: set[int] = set()
         self._revalidate = False
         self._held: dict[int, tuple[Claim, float]] = {}
         self._unrecorded: list[Finish] = []
-        self._unprepared: list[tuple[StepToRun, list[Claim]]] = []
-        self._checked: set[int] = set()
+        self._unprepared: list[list[Claim]] = []
         self._compared_at = time.monotonic()
-        self._paces: dict[int, Pace] = {}
-        self._functions: OrderedDict[str, bytes] = OrderedDict()
-        self._idle_since: dict[int, float] = {}
         self._maybe_work = True
         self._check_stops = True
         self.draining = False
@@ -73,13 +69,13 @@ class Worker:
 
     def moved(self, node_id: str) -> None:
         """This node was thought lost, and goes on as ``node_id``: its claims may be somebody else's now."""
-        self._node_id = node_id
+        self._node_id = self._claiming.node_id = node_id
         self._revalidate = self._maybe_work = True
 
     def gathering(self) -> float:
         """Seconds for which the next pass may wait, so that it commits more at once."""
         queued = len(self._held) - len(self._executor.running()) - self._executor.ended
-        pace = max(self._paces.values(), key=lambda one: one.seconds or 0.0, default=None)
+        pace = self._claiming.slowest
         return gathering(self._executor.ready, max(0, queued), pace) if pace else 0.0
 
     # --- one pass -------------------------------------------------------------
@@ -113,7 +109,7 @@ class Worker:
                 continue  # it was moved while it ran, and its child stopped for that
             self._unrecorded.append(self._finish_for(outcome))
             if outcome.head is not None:
-                self._pace(outcome.claim.step).observe([outcome.taken])
+                self._claiming.pace(outcome.claim.step).observe([outcome.taken])
         if not self._unrecorded:
             return
         accepted = self._commit(self._unrecorded)
@@ -158,7 +154,8 @@ class Worker:
     # --- stop and hand back -------------------------------------------------------
 
     def _stop_cancelled(self) -> None:
-        stopped = {s.step_execution_id for s in self._store.jobs.started_steps() if s.stop_requested}
+        by_user = (StopRequest.STOP, StopRequest.NOW)
+        stopped = {s.step_execution_id for s in self._store.jobs.started_steps() if s.stop_requested in by_user}
         self._stopped_steps = stopped
         self._executor.cancel({c.partition_id for c, _ in self._held.values() if c.step.step_execution_id in stopped})
 
@@ -174,10 +171,10 @@ class Worker:
         }
         if not waiting:
             return
-        pace = self._pace(next(iter(waiting.values())).step)
+        pace = self._claiming.pace(next(iter(waiting.values())).step)
         if is_stuck(self._executor.ready, [seconds for _, seconds in running], len(waiting), pace):
             for claim, seconds in running:
-                self._pace(claim.step).slow_down(seconds)
+                self._claiming.pace(claim.step).slow_down(seconds)
             self._executor.cancel(set(waiting))
 
     def hand_back_queued(self) -> None:
@@ -203,71 +200,27 @@ class Worker:
     # --- claim --------------------------------------------------------------------
 
     def _claim_more(self) -> float | None:
-        slots, running = self._executor.ready, len(self._executor.running())
-        if not self._might_claim(slots, running):
+        if not self._claiming.might_claim(len(self._held)):
             return self._pause()
-        pause: float | None = None
         self._maybe_work = False
-        steps = [step for step in self._store.jobs.started_steps() if self._eligible(step)]
+        steps = self._claiming.eligible_steps()
         self._give_back_unknown()
-        for step in steps:
-            queued = len(self._held) - len(self._executor.running())
-            running = len(self._executor.running())
-            # Work that may begin only once is marked as begun when it is claimed: never more than can begin.
-            number = wanted(slots, running, max(0, queued), self._pace(step), ahead=step.transferable)
-            if number:
-                claims, again = self._claim(step, number)
-                pause = again if pause is None else pause
-                self._maybe_work |= len(claims) == number
-        started = {step.step_execution_id for step in steps}
-        self._paces = {step: pace for step, pace in self._paces.items() if step in started}
-        self._idle_since = {step: since for step, since in self._idle_since.items() if step in started}
-        self._checked &= started
+        more, pause = self._claiming.take(steps, self._held, self._hold)
+        self._maybe_work |= more
+        self._preparing.keep_only({step.step_execution_id for step in steps})
         return pause if pause is not None else self._pause()
 
-    def _might_claim(self, slots: int, running: int) -> bool:
-        """Whether any step could be wanted; spares the look at the steps when the queue is full."""
-        queued = max(0, len(self._held) - running)
-        if running < slots or not self._paces:
-            return queued < slots or not self._paces
-        return any(wanted(slots, running, queued, pace) for pace in self._paces.values())
-
-    def _eligible(self, step: StepToRun) -> bool:
-        if step.python != self._python or step.stop_requested:
-            return False
-        if step.fixed_nodes is None or self._node_id in step.fixed_nodes:
-            return True
-        # A place among the nodes of a fixed_node_count step is free: before any node came, or after one was lost.
-        return len(step.fixed_nodes) < (step.fixed_count or 1) and self._store.jobs.add_fixed_node(step, self._node_id)
-
-    def _claim(self, step: StepToRun, number: int) -> tuple[list[Claim], float | None]:
-        """Claim up to ``number``; also gives when to look again for work that others have not begun."""
-        now = time.monotonic()
-        idle_since = self._idle_since.get(step.step_execution_id)
-        steal = idle_since is not None and now - idle_since >= _STEAL_AFTER
-        claims = self._store.claims.claim(step, self._node_id, number, free=True, steal=steal)
-        if claims:
-            self._idle_since.pop(step.step_execution_id, None)
-            self._hold(step, claims)
-        if len(claims) == number or step.fixed_nodes is not None:
-            return claims, None
-        if not steal:
-            self._idle_since.setdefault(step.step_execution_id, now)
-            self._maybe_work = True
-            return claims, _STEAL_AFTER
-        return claims, None
-
-    def _hold(self, step: StepToRun, claims: list[Claim]) -> None:
+    def _hold(self, claims: list[Claim]) -> None:
         now = time.monotonic()
         for claim in claims:
             self._held[claim.partition_id] = (claim, now)
-        self._unprepared.append((step, claims))
+        self._unprepared.append(claims)
         self._prepare()
 
     def _prepare(self) -> None:
         """Hand claims to the children.  What the database interrupts here is taken up by the next pass."""
         while self._unprepared:
-            step, claims = self._unprepared[0]
+            claims = self._unprepared[0]
             once = [claim for claim in claims if not claim.transferable]
             begun = self._store.claims.start(once) if once else set()
             calls: list[Call] = []
@@ -276,9 +229,9 @@ class Worker:
                     self._held.pop(claim.partition_id, None)
                     continue
                 try:
-                    calls.append(self._call(step, claim))
+                    calls.append(self._preparing.call(claim))
                 except SignatureError as error:
-                    log.error("refused: partition %d of %s: %s", claim.index, step.job_name, error)
+                    log.error("refused: partition %d of %s: %s", claim.index, claim.step.job_name, error)
                     self._unrecorded.append(_refused(claim, error))
             self._executor.submit(calls)
             self._unprepared.pop(0)
@@ -294,32 +247,6 @@ class Worker:
         if unknown:
             log.warning("%d claims of this node were not known to it and are given back", len(unknown))
             self._store.claims.give_back(self._node_id, unknown)
-
-    def _call(self, step: StepToRun, claim: Claim) -> Call:
-        function = self._function(step)
-        assert claim.arguments is not None
-        body = claim.arguments.body
-        if claim.arguments_payload is not None:
-            body = self._store.claims.arguments(claim.arguments_payload) or b""
-        self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
-        return Call(claim, function, body)
-
-    def _function(self, step: StepToRun) -> bytes:
-        """The function of a step: read once while it stays in the cache, checked once for each step."""
-        body = self._functions.get(step.function_id)
-        if body is None:
-            body = self._store.jobs.function(step.function_id) or b""
-        if step.step_execution_id not in self._checked:
-            self._store.signer.check(step.function_mac, "function", step.uid, step.name, body=body)
-            self._checked.add(step.step_execution_id)
-        self._functions[step.function_id] = body
-        self._functions.move_to_end(step.function_id)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > _FUNCTION_CACHE_BYTES:
-            self._functions.popitem(last=False)
-        return body
-
-    def _pace(self, step: StepToRun) -> Pace:
-        return self._paces.setdefault(step.step_execution_id, Pace())
 
 
 def _refused(claim: Claim, error: SignatureError) -> Finish:

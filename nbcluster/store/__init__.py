@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
+from nbcluster.store.advancing import Advancing
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
 from nbcluster.store.jobs import JobRepository
@@ -43,6 +44,7 @@ class Store:
     nodes: NodeRegistry
     jobs: JobRepository
     coordination: Coordination
+    advancing: Advancing
     claims: Claims
     finishes: Finishes
     releases: Releases
@@ -141,6 +143,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         nodes=NodeRegistry(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
+        advancing=Advancing(database),
         claims=Claims(database),
         finishes=Finishes(database),
         releases=Releases(database),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import Connection, bindparam, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nbcluster.errors import DatabaseError
-from nbcluster.lifecycle import (
-    JOB_FINAL,
-    JobStatus,
-)
-from nbcluster.records import NewJob, NewPartition, StepToRun
+from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, Phase, StepKind, StopRequest
+from nbcluster.records import NewJob, NewPartition, NewStep, StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
+from nbcluster.store.events import EventLog
 from nbcluster.store.jobwriter import JobWriter
 from nbcluster.store.tables import (
     job_execution,
@@ -33,11 +31,15 @@ _WAKE_EACH = 16
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The ids of a job that is stored, and when that was."""
+    """The ids of a job that is stored, and when that was.
+
+    ``found`` is the status of an execution that the instance had already; None for a new one.
+    """
 
     job_execution_id: int
     step_execution_id: int
     created: datetime
+    found: JobStatus | None = None
 
 
 class JobRepository:
@@ -46,13 +48,16 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = JobWriter(database)
+        self._events = EventLog(database)
 
     # --- submission ---------------------------------------------------------
 
     def create(self, job: NewJob) -> Submitted:
-        """Store a job with its step, coordination and partitions: all or nothing.
+        """Store a job with its steps, coordination and partitions: all or nothing.
 
-        Repeatable: when the answer to the COMMIT was lost, the second try finds the first.
+        An instance (name and key) that has an execution is not given another, unless ``fresh``:
+        its newest one is what is returned.  Repeatable: when the answer to the COMMIT was lost,
+        the second try finds the first.
         """
         try:
             return self._database.write(lambda connection: self._create(connection, job))
@@ -63,40 +68,57 @@ class JobRepository:
             return earlier
 
     def _create(self, connection: Connection, job: NewJob) -> Submitted:
-        instance_id = self._writer.instance(connection, job.name, job.uid)
-        row = {"job_instance_id": instance_id, "job_uid": job.uid, "run_number": 1}
-        job_id, created = self._writer.execution(connection, row | {"user_name": job.user, "host": job.host})
-        step = job.step
-        payloads.put(connection, step.function.body)
-        step_id = self._writer.step(
+        instance_id, new = self._writer.instance(connection, job.name, job.key)
+        if not new and not job.fresh:
+            newest = connection.execute(_NEWEST_OF_INSTANCE, {"instance": instance_id}).first()
+            if newest is not None:
+                # Our own, when the answer to its COMMIT was lost.
+                found = None if newest.job_uid == job.uid else JobStatus(newest.status)
+                return Submitted(*newest[:3], found)
+        job_id, created = self._writer.execution(
             connection,
             {
-                "step_name": step.name,
-                "job_execution_id": job_id,
-                "mode": step.mode,
-                "strategy": step.strategy,
-                "python": step.python,
-                "function_id": step.function_id,
-                "function_mac": step.function.mac,
-                "source": step.source,
-                "max_attempts": step.max_attempts,
-                "max_result": step.max_result,
-                "max_log": step.max_log,
-                "fixed_nodes": None if step.fixed_nodes is None else json.dumps(step.fixed_nodes),
-                "fixed_count": step.fixed_count,
-                "is_transferable": int(step.transferable),
+                "job_instance_id": instance_id,
+                "job_uid": job.uid,
+                "run_number": 1,
+                "user_name": job.user,
+                "host": job.host,
+                "priority": job.priority,
+                "max_errors": job.max_errors,
+                "main_step": job.main_step,
             },
         )
-        self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id)
-        self._writer.partitions(connection, job_id, step_id, created, job.partitions)
-        self._writer.events(connection, job_id, job.master_node_id, ("RECEIVED", "PARTITIONED", "DISTRIBUTED"))
-        self._database.announce(connection, _owners_to_wake(job.partitions))
-        return Submitted(job_id, step_id, created)
+        self._writer.parameters(connection, job_id, job.parameters)
+        main = 0
+        for position, step in enumerate(job.steps):
+            step_id = self._create_step(connection, job, job_id, created, position, step)
+            main = step_id if step.name == job.main_step else main
+        self._events.received(connection, job_id, job.master_node_id, created)
+        self._events.record_all(
+            connection,
+            [{"phase": p, "job": job_id, "node": job.master_node_id} for p in (Phase.PARTITIONED, Phase.DISTRIBUTED)],
+        )
+        first = [part for step in job.steps if not step.after for part in step.partitions]
+        self._database.announce(connection, _owners_to_wake(first))
+        return Submitted(job_id, main, created)
+
+    def _create_step(
+        self, connection: Connection, job: NewJob, job_id: int, created: datetime, position: int, step: NewStep
+    ) -> int:
+        waits = bool(step.after) or step.kind in CALLBACKS
+        status = JobStatus.CREATED if waits else JobStatus.STARTED
+        payloads.put(connection, step.function.body)
+        step_id = self._writer.step(
+            connection, _step_values(step) | {"position": position, "job_execution_id": job_id}, status
+        )
+        self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id, status)
+        self._writer.partitions(connection, job_id, step_id, created, step.partitions)
+        return step_id
 
     def _find(self, uid: str) -> Submitted | None:
         statement = (
             select(job_execution.c.job_execution_id, step_execution.c.step_execution_id, job_execution.c.create_time)
-            .join(step_execution, step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+            .join(step_execution, _IS_MAIN_STEP)
             .where(job_execution.c.job_uid == uid, job_execution.c.run_number == 1)
         )
         row = self._database.read(lambda connection: connection.execute(statement).first())
@@ -140,21 +162,20 @@ class JobRepository:
 
     # --- going on -----------------------------------------------------------
 
-    def resume(self, job_id: int, master: str) -> Submitted | None:
-        """A new execution of a FAILED or STOPPED job with its stored split; None when it is not in such a state.
+    def resume(self, job_id: int, master: str, again: Collection[int] = ()) -> Submitted | None:
+        """A new execution of a job that has ended, with its stored split; None when there is nothing to go on with.
 
-        COMPLETED partitions are carried over with their results; the others are PENDING
-        again, unassigned.  Nothing is split or computed again.
+        COMPLETED partitions are carried over with their results, except ``again`` (indexes in
+        the main step) and whatever follows from those; the others are PENDING again, unassigned.
+        Nothing is split again.  A COMPLETED job goes on only when ``again`` names partitions.
         """
-        return self._database.write(lambda connection: self._resume(connection, job_id, master))
+        return self._database.write(lambda connection: self._resume(connection, job_id, master, frozenset(again)))
 
-    def _resume(self, connection: Connection, job_id: int, master: str) -> Submitted | None:
+    def _resume(self, connection: Connection, job_id: int, master: str, again: frozenset[int]) -> Submitted | None:
+        allowed = [status for status in JOB_FINAL if again or status is not JobStatus.COMPLETED]
         old = connection.execute(
             select(job_execution)
-            .where(
-                job_execution.c.job_execution_id == job_id,
-                job_execution.c.status.in_([s for s in JOB_FINAL if s is not JobStatus.COMPLETED]),
-            )
+            .where(job_execution.c.job_execution_id == job_id, job_execution.c.status.in_(allowed))
             .with_for_update()  # of two who resume at once the second sees what the first made
         ).first()
         if old is None:
@@ -164,26 +185,113 @@ class JobRepository:
         )
         if newest != old.run_number:
             return None
-        step = connection.execute(select(step_execution).where(step_execution.c.job_execution_id == job_id)).one()
-        row = {"job_instance_id": old.job_instance_id, "job_uid": old.job_uid, "run_number": old.run_number + 1}
-        new_id, created = self._writer.execution(connection, row | {"user_name": old.user_name, "host": old.host})
-        values = {name: getattr(step, name) for name in _KEPT_OF_A_STEP}
-        values |= {"job_execution_id": new_id, "fixed_nodes": None if step.fixed_nodes is None else "[]"}
-        new_step = self._writer.step(connection, values)
-        self._writer.coordination(connection, new_id, new_step, step.step_name, master)
-        self._writer.copied_partitions(connection, step.step_execution_id, new_id, new_step, created)
-        self._writer.events(connection, new_id, master, ("RESUMED",))
+        kept = {name: getattr(old, name) for name in _KEPT_OF_A_JOB}
+        new_id, created = self._writer.execution(connection, kept | {"run_number": old.run_number + 1})
+        self._writer.copied_parameters(connection, job_id, new_id)
+        main = self._resume_steps(connection, old, new_id, master, created, again)
+        self._events.record(connection, Phase.RESUMED, job=new_id, node=master, detail=str(job_id))
         self._database.announce(connection, [WORK])
-        return Submitted(new_id, new_step, created)
+        return Submitted(new_id, main, created)
 
+    def _resume_steps(
+        self, connection: Connection, old: Any, new_id: int, master: str, created: datetime, again: frozenset[int]
+    ) -> int:
+        """Steps that are done stay done, with their partitions; the first unfinished ones start."""
+        steps = connection.execute(
+            select(step_execution)
+            .where(step_execution.c.job_execution_id == old.job_execution_id)
+            .order_by(step_execution.c.position)
+        ).all()
+        done: set[str] = set()
+        main = 0
+        for step in steps:
+            after = json.loads(step.after_steps)
+            is_main = step.step_name == old.main_step
+            ready = done.issuperset(after) and step.kind not in CALLBACKS
+            if ready and step.status == JobStatus.COMPLETED and not (is_main and again):
+                done.add(step.step_name)
+                status = JobStatus.COMPLETED
+            else:
+                status = JobStatus.STARTED if ready else JobStatus.CREATED
+            values = {name: getattr(step, name) for name in _KEPT_OF_A_STEP}
+            values |= {"job_execution_id": new_id, "fixed_nodes": None if step.fixed_nodes is None else "[]"}
+            new_step = self._writer.step(connection, values, status)
+            self._writer.coordination(connection, new_id, new_step, step.step_name, master, status)
+            if step.kind not in CALLBACKS:
+                # What stands behind an unfinished step would be computed from something else now.
+                keep = ready or not after
+                self._writer.copied_partitions(
+                    connection, step.step_execution_id, new_id, new_step, created, again if is_main else (), keep=keep
+                )
+            main = new_step if is_main else main
+        return main
+
+
+_IS_MAIN_STEP = (step_execution.c.job_execution_id == job_execution.c.job_execution_id) & (
+    step_execution.c.step_name == job_execution.c.main_step
+)
+
+_NEWEST_OF_INSTANCE = (
+    select(
+        job_execution.c.job_execution_id,
+        step_execution.c.step_execution_id,
+        job_execution.c.create_time,
+        job_execution.c.status,
+        job_execution.c.job_uid,
+    )
+    .join(step_execution, _IS_MAIN_STEP)
+    .where(job_execution.c.job_instance_id == bindparam("instance"))
+    .order_by(job_execution.c.job_execution_id.desc())
+    .limit(1)
+)
+
+_KEPT_OF_A_JOB = (
+    "job_instance_id", "job_uid", "user_name", "host", "priority", "max_errors", "main_step",
+)  # fmt: skip
 
 _KEPT_OF_A_STEP = (
     "step_name", "mode", "strategy", "python", "function_id", "function_mac", "source",
     "max_attempts", "max_result", "max_log", "fixed_count", "is_transferable",
+    "position", "kind", "after_steps", "input_of", "retries", "retry_on", "retry_wait", "timeout", "required_labels",
 )  # fmt: skip
 
+
+def _step_values(step: NewStep) -> dict[str, Any]:
+    return {
+        "step_name": step.name,
+        "mode": step.mode,
+        "strategy": step.strategy,
+        "python": step.python,
+        "function_id": step.function_id,
+        "function_mac": step.function.mac,
+        "source": step.source,
+        "max_attempts": step.max_attempts,
+        "max_result": step.max_result,
+        "max_log": step.max_log,
+        "fixed_nodes": None if step.fixed_nodes is None else json.dumps(step.fixed_nodes),
+        "fixed_count": step.fixed_count,
+        "is_transferable": int(step.transferable),
+        "kind": step.kind.value,
+        "after_steps": json.dumps(step.after),
+        "input_of": step.input_of,
+        "retries": step.retries,
+        "retry_on": None if step.retry_on is None else json.dumps(step.retry_on),
+        "retry_wait": step.retry_wait,
+        "timeout": step.timeout,
+        "required_labels": json.dumps(step.require),
+    }
+
+
 _STARTED_STEPS = (
-    select(step_execution, job_execution.c.job_uid, job_execution.c.stop_requested, job_instance.c.job_name)
+    select(
+        step_execution,
+        job_execution.c.job_uid,
+        job_execution.c.stop_requested,
+        job_execution.c.paused,
+        job_execution.c.priority,
+        job_execution.c.user_name,
+        job_instance.c.job_name,
+    )
     .join(job_execution, job_execution.c.job_execution_id == step_execution.c.job_execution_id)
     .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
     .where(step_execution.c.status == literal(JobStatus.STARTED.value, literal_execute=True))
@@ -215,6 +323,16 @@ def _step_to_run(row: Any) -> StepToRun:
         max_log=row.max_log,
         fixed_nodes=None if row.fixed_nodes is None else tuple(json.loads(row.fixed_nodes)),
         fixed_count=row.fixed_count,
-        stop_requested=bool(row.stop_requested),
+        stop_requested=StopRequest(row.stop_requested),
         transferable=bool(row.is_transferable),
+        kind=StepKind(row.kind),
+        input_of=row.input_of,
+        retries=row.retries,
+        retry_on=None if row.retry_on is None else tuple(json.loads(row.retry_on)),
+        retry_wait=row.retry_wait,
+        timeout=row.timeout,
+        require=tuple(json.loads(row.required_labels)),
+        user=row.user_name,
+        priority=row.priority,
+        paused=bool(row.paused),
     )

@@ -5,22 +5,29 @@ Statements are built once: building one costs more than running it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, String, bindparam, case, insert, select
 
 from nbcluster.lifecycle import JobStatus, PartitionStatus
 from nbcluster.records import NewPartition
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
-from nbcluster.store.tables import coordination, events, job_execution, job_instance, partitions, step_execution
+from nbcluster.store.tables import (
+    coordination,
+    job_execution,
+    job_execution_params,
+    job_instance,
+    partitions,
+    step_execution,
+)
 
 # The attempt goes on counting over the executions of an instance, so that a result's signature stays unique.
 _SPLIT_COLUMNS = (
     "partition_index", "partition_key", "is_transferable", "item_count", "attempt", "claim_token",
-    "arguments", "arguments_mac", "arguments_payload",
+    "arguments", "arguments_mac", "arguments_payload", "has_checkpoint",
 )  # fmt: skip
 
 
@@ -31,35 +38,73 @@ class JobWriter:
         self._dialect = database.dialect
         now = self._dialect.now()
         begun = {"create_time": now, "start_time": now, "last_updated": now, "status": JobStatus.STARTED.value}
-        self._instance = insert(job_instance).returning(job_instance.c.job_instance_id)
+        self._instance = insert(job_instance)
         self._execution = (
             insert(job_execution)
             .values(**begun)
             .returning(job_execution.c.job_execution_id, job_execution.c.create_time)
         )
-        self._step = insert(step_execution).values(**begun).returning(step_execution.c.step_execution_id)
-        self._coordination = insert(coordination).values(
-            term=1, status=JobStatus.STARTED.value, created_time=now, last_updated=now
+        made = {"create_time": now, "last_updated": now, "status": bindparam("status")}
+        started = case((bindparam("status", type_=String) == JobStatus.CREATED.value, None), else_=now)
+        self._step = (
+            insert(step_execution).values(**made, start_time=started).returning(step_execution.c.step_execution_id)
         )
-        self._event = insert(events).values(event_time=now)
+        self._coordination = insert(coordination).values(term=1, created_time=now, last_updated=now)
 
-    def instance(self, connection: Connection, name: str, key: str) -> int:
-        """A job instance; gives its id."""
-        return int(connection.execute(self._instance, {"job_name": name, "job_key": key}).scalar_one())
+    def instance(self, connection: Connection, name: str, key: str) -> tuple[int, bool]:
+        """The job instance of that name and key, and whether it is new.
+
+        It is locked until the transaction ends: of two who submit it at once the second
+        sees what the first stored.
+        """
+        named = {"job_name": name, "job_key": key}
+        made = connection.execute(self._dialect.insert_missing(self._instance), named).rowcount
+        found = (
+            select(job_instance.c.job_instance_id)
+            .where(job_instance.c.job_name == name, job_instance.c.job_key == key)
+            .with_for_update()
+        )
+        return int(connection.execute(found).scalar_one()), bool(made)
 
     def execution(self, connection: Connection, values: dict[str, Any]) -> tuple[int, datetime]:
         """A STARTED execution; gives its id and when it was made, by the database's clock."""
         row = connection.execute(self._execution, values).one()
         return int(row[0]), row[1]
 
-    def step(self, connection: Connection, values: dict[str, Any]) -> int:
-        """A STARTED step; gives its id."""
+    def parameters(self, connection: Connection, job_id: int, given: Sequence[tuple[str, str, bool]]) -> None:
+        """What the instance was made from, for whoever asks why a cell ran anew."""
+        rows = [
+            {
+                "job_execution_id": job_id,
+                "parameter_name": name,
+                "parameter_type": "java.lang.String",  # what the tables' other readers expect
+                "parameter_value": value[:2500],
+                "identifying": "Y" if identifying else "N",
+            }
+            for name, value, identifying in given
+        ]
+        if rows:
+            connection.execute(insert(job_execution_params), rows)
+
+    def copied_parameters(self, connection: Connection, old_job: int, new_job: int) -> None:
+        """The same parameters for another execution."""
+        old = connection.execute(
+            select(job_execution_params).where(job_execution_params.c.job_execution_id == old_job)
+        ).all()
+        self.parameters(
+            connection, new_job, [(row.parameter_name, row.parameter_value, row.identifying == "Y") for row in old]
+        )
+
+    def step(self, connection: Connection, values: dict[str, Any], status: JobStatus) -> int:
+        """A step; gives its id."""
         ids = self._dialect.reserve_ids(connection, "step_execution", 1)
         if ids is not None:
             values = values | {"step_execution_id": next(iter(ids))}
-        return int(connection.execute(self._step, values).scalar_one())
+        return int(connection.execute(self._step, values | {"status": status.value}).scalar_one())
 
-    def coordination(self, connection: Connection, job_id: int, step_id: int, step_name: str, master: str) -> None:
+    def coordination(
+        self, connection: Connection, job_id: int, step_id: int, step_name: str, master: str, status: JobStatus
+    ) -> None:
         """The lease of the launcher, term 1."""
         connection.execute(
             self._coordination,
@@ -68,13 +113,9 @@ class JobWriter:
                 "master_step_execution_id": step_id,
                 "master_step_name": step_name,
                 "master_node_id": master,
+                "status": status.value,
             },
         )
-
-    def events(self, connection: Connection, job_id: int, node_id: str, phases: Sequence[str]) -> None:
-        """Phases of the job, with the database's clock."""
-        rows = [{"phase": phase, "job_execution_id": job_id, "node_id": node_id} for phase in phases]
-        connection.execute(self._event, rows)
 
     def partitions(
         self, connection: Connection, job_id: int, step_id: int, created: datetime, split: Sequence[NewPartition]
@@ -102,9 +143,21 @@ class JobWriter:
         self._insert(connection, rows)
 
     def copied_partitions(
-        self, connection: Connection, old_step: int, new_job: int, new_step: int, created: datetime
+        self,
+        connection: Connection,
+        old_step: int,
+        new_job: int,
+        new_step: int,
+        created: datetime,
+        again: Collection[int] = (),
+        *,
+        keep: bool = True,
     ) -> None:
-        """The stored split again: COMPLETED ones with their results, the others PENDING and unassigned."""
+        """The stored split again: COMPLETED ones with their results, the others PENDING and unassigned.
+
+        With ``again`` only those are PENDING, and FAILED ones are carried over as they are.
+        Without ``keep`` all are PENDING.
+        """
         stored = connection.execute(
             select(partitions)
             .where(partitions.c.master_step_execution_id == old_step)
@@ -112,7 +165,9 @@ class JobWriter:
         ).mappings()
         rows: list[dict[str, Any]] = []
         for row in stored:
-            done = row["status"] == PartitionStatus.COMPLETED
+            done = keep and (
+                row["partition_index"] not in again if again else row["status"] == PartitionStatus.COMPLETED
+            )
             rows.append(
                 {name: row[name] for name in _SPLIT_COLUMNS}
                 | {
@@ -122,6 +177,8 @@ class JobWriter:
                     "assigned_node": row["assigned_node"] if done else None,
                     "seconds": row["seconds"] if done else None,
                     "exit_code": row["exit_code"] if done else None,
+                    "exit_message": row["exit_message"] if done else None,
+                    "failed_items": row["failed_items"] if done else 0,
                     "result_of": (row["result_of"] or row["step_execution_id"]) if done else None,
                     "last_updated": created,
                 }

@@ -60,7 +60,10 @@ class NodeRegistry:
             ).rowcount
             connection.execute(
                 update(coordination)
-                .where(coordination.c.master_node_id == node_id, coordination.c.status == JobStatus.STARTED)
+                .where(
+                    coordination.c.master_node_id == node_id,
+                    coordination.c.status.in_((JobStatus.CREATED, JobStatus.STARTED)),
+                )
                 .values(last_updated=self._dialect.now())
             )
             return Beat(bool(known), NodeStatus(was) if was else None)

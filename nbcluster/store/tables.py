@@ -36,9 +36,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
-from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus
+from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus, StepKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 NODE_ID_LENGTH = 200
 KEY_LENGTH = 100
@@ -115,6 +115,9 @@ nodes = Table(
     Column("pid", BigInteger, nullable=False, server_default=text("0")),
     Column("python", String(20), nullable=False, server_default=""),
     Column("version", String(40), nullable=False, server_default=""),
+    Column("labels", Text, nullable=False, server_default="[]"),  # a JSON list: "gpu", "mem=64"
+    # Whether it holds the sign of life whose loss means that its process has ended (see presence.py).
+    Column("watched", SmallInteger, nullable=False, server_default=text("0")),
     _one_of("status", NodeStatus),
 )
 
@@ -146,8 +149,14 @@ job_execution = Table(
     Column("user_name", String(100), nullable=False),
     Column("host", String(200), nullable=False),
     Column("stop_requested", SmallInteger, nullable=False, server_default=text("0")),
+    Column("paused", SmallInteger, nullable=False, server_default=text("0")),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("max_errors", BigInteger),
+    # The step whose items are the job's items: the one that results() and frame() read.
+    Column("main_step", String(NAME_LENGTH), nullable=False, server_default="map"),
     _one_of("status", JobStatus),
-    CheckConstraint("stop_requested IN (0, 1)", name="ck_stop_requested"),
+    CheckConstraint("stop_requested IN (0, 1, 2, 3)", name="ck_stop_requested"),
+    CheckConstraint("paused IN (0, 1)", name="ck_paused"),
     # Also what makes a submission repeatable: when the answer to its COMMIT is lost, the second try finds the first.
     UniqueConstraint("job_uid", "run_number"),
 )
@@ -190,7 +199,21 @@ step_execution = Table(
     Column("fixed_nodes", Text),
     Column("fixed_count", Integer),
     Column("is_transferable", SmallInteger, nullable=False, server_default=text("1")),
+    Column("position", Integer, nullable=False, server_default=text("0")),
+    Column("kind", String(20), nullable=False, server_default=StepKind.PARTITIONED.value),
+    # Names of the steps that must be COMPLETED before this one starts, as a JSON list.
+    Column("after_steps", Text, nullable=False, server_default="[]"),
+    # The step whose results are the arguments of this one's partitions; NULL when they have arguments of their own.
+    Column("input_of", String(NAME_LENGTH)),
+    Column("retries", Integer, nullable=False, server_default=text("0")),
+    # Names of the exception types that are worth a retry, as a JSON list; NULL means all.
+    Column("retry_on", Text),
+    Column("retry_wait", Float, nullable=False, server_default=text("1.0")),
+    Column("timeout", Float),
+    # Labels that a node must have, as a JSON list: "gpu", "mem>=32", "node=alpha".
+    Column("required_labels", Text, nullable=False, server_default="[]"),
     _one_of("status", JobStatus),
+    _one_of("kind", StepKind),
     UniqueConstraint("job_execution_id", "step_name"),
 )
 # Few steps are started at a time; nodes read exactly those, however long the history is.
@@ -232,6 +255,11 @@ partitions = Table(
     Column("claim_token", BigInteger, nullable=False, server_default=text("0")),
     Column("crashes", Integer, nullable=False, server_default=text("0")),
     Column("node_losses", Integer, nullable=False, server_default=text("0")),
+    Column("errors", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", Moment),
+    Column("progress", Float),
+    Column("progress_message", String(200)),
+    Column("has_checkpoint", SmallInteger, nullable=False, server_default=text("0")),
     Column("item_count", BigInteger, nullable=False, server_default=text("1")),
     Column("failed_items", BigInteger, nullable=False, server_default=text("0")),
     Column("claimed_time", Moment),
@@ -300,6 +328,22 @@ results = Table(
     Column("mac", LargeBinary, nullable=False),
 )
 
+# What an attempt left for the next one.  Keyed by what stays the same when a job is resumed.
+checkpoints = Table(
+    "batch_checkpoints",
+    metadata,
+    Column("job_uid", String(64), primary_key=True),
+    Column("step_name", String(NAME_LENGTH), primary_key=True),
+    Column("partition_index", BigInteger, primary_key=True, autoincrement=False),
+    # "user": what the function kept itself; "items": the items that are done, for a retry of the others.
+    Column("kind", String(10), primary_key=True),
+    Column("attempt", BigInteger, nullable=False),
+    Column("body", LargeBinary),
+    Column("payload_id", String(64)),
+    Column("mac", LargeBinary, nullable=False),
+    Column("saved_time", Moment, nullable=False),
+)
+
 logs = Table(
     "batch_logs",
     metadata,
@@ -323,7 +367,12 @@ events = Table(
     Column("event_time", Moment, nullable=False),
     Column("phase", String(40), nullable=False),
     Column("job_execution_id", BigInteger),
+    # The step (not the partition) that it is about.
+    Column("step_execution_id", BigInteger),
     Column("node_id", String(NODE_ID_LENGTH)),
+    Column("term", BigInteger),
+    # What happened to partitions: "id:attempt id:attempt ...", one row for all that one transaction moved.
+    Column("members", Text),
     Column("detail", Text),
 )
 Index(None, events.c.job_execution_id)
@@ -337,6 +386,7 @@ _ON_POSTGRESQL = (
     (partitions, "ALTER TABLE {} ALTER COLUMN arguments SET STORAGE EXTERNAL"),
     (results, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
     (payloads, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
+    (checkpoints, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
 )
 POSTGRESQL_EXTRAS = tuple(statement.format(table.name) for table, statement in _ON_POSTGRESQL)
 """What PostgreSQL is told besides CREATE TABLE."""

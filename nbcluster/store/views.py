@@ -98,7 +98,11 @@ class Views:
                 self._dialect.between(job_execution.c.create_time, until).label("elapsed"),
             )
             .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
-            .join(step_execution, step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+            .join(
+                step_execution,
+                (step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+                & (step_execution.c.step_name == job_execution.c.main_step),
+            )
             .join(coordination, coordination.c.master_step_execution_id == step_execution.c.step_execution_id)
             .where(where)
             .order_by(job_execution.c.job_execution_id.desc())

@@ -94,10 +94,10 @@ def suspect(url: str, node_id: str, name: str, start: Start) -> tuple[int, int] 
         return store.suspect(node_id, 10)
 
 
-def take_over(url: str, job_id: int, step_id: int, term: int, name: str, start: Start) -> bool:
+def take_over(url: str, job_id: int, term: int, name: str, start: Start) -> bool:
     """Become master; whether it succeeded."""
     with opened(url, name, start) as store:
-        return store.coordination.take_over(job_id, step_id, term, name)
+        return store.coordination.take_over(job_id, term, name)
 
 
 def nodes_seen(url: str) -> list[str]:

@@ -29,11 +29,11 @@ from tests.store.conftest import RACERS, OpenStore
 
 
 def end(store: Store, step: StepToRun, term: int = 1) -> JobStatus | None:
-    return store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, term)
+    return store.advancing.advance(step.job_execution_id, term)
 
 
 def take_over(store: Store, step: StepToRun, term: int, node_id: str) -> bool:
-    return store.coordination.take_over(step.job_execution_id, step.step_execution_id, term, node_id)
+    return store.coordination.take_over(step.job_execution_id, term, node_id)
 
 
 def states(store: Store, step: StepToRun) -> set[str]:
@@ -178,7 +178,7 @@ def test_a_stop_stops_one_job(store: Store) -> None:
 def test_the_launcher_is_the_first_master(store: Store) -> None:
     step = submit(store, master_node_id="kernel-1")
     submit(store, master_node_id="kernel-2")
-    assert store.coordination.mastered_by("kernel-1") == [(step.job_execution_id, step.step_execution_id, 1)]
+    assert store.coordination.mastered_by("kernel-1") == [(step.job_execution_id, 1)]
     assert store.coordination.mastered_by("kernel-3") == []
 
 
@@ -186,10 +186,10 @@ def test_a_take_over_raises_the_term(store: Store) -> None:
     step = submit(store)
     assert take_over(store, step, 1, "a-1")
     assert take_over(store, step, 2, "b-1")
-    assert store.coordination.mastered_by("b-1") == [(step.job_execution_id, step.step_execution_id, 3)]
+    assert store.coordination.mastered_by("b-1") == [(step.job_execution_id, 3)]
     assert store.coordination.mastered_by("a-1") == []
-    events = rows(store, "SELECT node_id, detail FROM batch_events WHERE phase = 'TAKEN_OVER' ORDER BY event_id")
-    assert events == [("a-1", "term 2"), ("b-1", "term 3")]
+    events = rows(store, "SELECT node_id, term FROM batch_events WHERE phase = 'TAKEN_OVER' ORDER BY event_id")
+    assert events == [("a-1", 2), ("b-1", 3)]
 
 
 @pytest.mark.parametrize("term", [0, 2])
@@ -220,10 +220,10 @@ def test_of_several_who_take_over_at_once_one_becomes_master(
     store: Store, database_url: str, processes: Executor
 ) -> None:
     step = submit(store)
-    job, its_step = step.job_execution_id, step.step_execution_id
-    won = elsewhere.race(processes, RACERS, elsewhere.take_over, database_url, job, its_step, 1)
+    job = step.job_execution_id
+    won = elsewhere.race(processes, RACERS, elsewhere.take_over, database_url, job, 1)
     assert sorted(won) == [False] * (RACERS - 1) + [True]
-    assert store.coordination.mastered_by(f"racer{won.index(True)}-1") == [(job, its_step, 2)]
+    assert store.coordination.mastered_by(f"racer{won.index(True)}-1") == [(job, 2)]
 
 
 def test_a_take_over_computes_nothing_again(store: Store) -> None:
@@ -239,7 +239,7 @@ def test_a_take_over_computes_nothing_again(store: Store) -> None:
 
 
 def orphans(store: Store, *present: str) -> list[int]:
-    return [job for job, _, _ in store.coordination.orphans(10, present)]
+    return [job for job, _ in store.coordination.orphans(10, present)]
 
 
 def test_a_job_whose_master_is_gone_is_an_orphan(store: Store) -> None:

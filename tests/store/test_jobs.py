@@ -132,7 +132,7 @@ def test_jobs_may_share_a_name(store: Store) -> None:
 def test_an_empty_split_is_a_complete_job(store: Store) -> None:
     step = submit(store, 0)
     assert take(store, step) == []
-    assert store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1) == "COMPLETED"
+    assert store.advancing.advance(step.job_execution_id, 1) == "COMPLETED"
 
 
 def test_steps_and_partitions_never_share_an_id(store: Store) -> None:
@@ -172,7 +172,7 @@ def test_started_steps_come_in_the_order_of_their_submission(store: Store) -> No
     steps = [submit(store, name=name) for name in ("first", "second", "third")]
     assert [step.job_name for step in store.jobs.started_steps()] == ["first", "second", "third"]
     run(store, steps[1])
-    store.coordination.finish_if_complete(steps[1].job_execution_id, steps[1].step_execution_id, 1)
+    store.advancing.advance(steps[1].job_execution_id, 1)
     assert [step.job_name for step in store.jobs.started_steps()] == ["first", "third"]
 
 
@@ -283,7 +283,7 @@ def test_who_looked_before_a_place_was_taken_does_not_take_it_again(store: Store
 
 
 def end(store: Store, step: Any) -> None:
-    assert store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1) is not None
+    assert store.advancing.advance(step.job_execution_id, 1) is not None
 
 
 def a_failed_job(store: Store) -> Any:
@@ -352,7 +352,7 @@ def test_attempts_go_on_counting_so_that_no_signature_is_good_twice(store: Store
 def test_a_resumed_job_ends_by_its_own_partitions(store: Store) -> None:
     again = go_on(store, a_failed_job(store))
     run(store, again, "b-1")
-    ended = store.coordination.finish_if_complete(again.job_execution_id, again.step_execution_id, 1)
+    ended = store.advancing.advance(again.job_execution_id, 1)
     assert ended == "COMPLETED"
     read = store.outcomes.read(again.step_execution_id, range(4), arguments=False)
     assert [one.result.values if one.result else None for one in read] == [b"value 0", b"values", b"value 2", b"values"]
@@ -363,7 +363,7 @@ def test_a_stopped_job_goes_on(store: Store) -> None:
     (claim,) = take(store, step, limit=1)
     store.coordination.request_stop(step.job_execution_id)
     store.finishes.finish([completed(claim)])
-    assert store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1) == "STOPPED"
+    assert store.advancing.advance(step.job_execution_id, 1) == "STOPPED"
     assert indexes(take(store, go_on(store, step))) == [1, 2]
 
 

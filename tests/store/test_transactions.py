@@ -289,7 +289,7 @@ def test_ids_may_be_large(store: Store, beyond: int) -> None:
     assert store.claims.held_by("a-1") == []
     read = store.outcomes.read(step.step_execution_id, range(25), arguments=True)
     assert [one.result is not None for one in read] == [True] * 25
-    ended = store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1)
+    ended = store.advancing.advance(step.job_execution_id, 1)
     assert ended == "COMPLETED"
     assert store.views.job(step.job_execution_id) is not None
 

@@ -34,7 +34,7 @@ def test_a_job_is_found_by_id_and_by_name(store: Store) -> None:
 def test_jobs_are_listed_newest_first(store: Store) -> None:
     steps = [submit(store, name=f"job {number}") for number in range(4)]
     run(store, steps[2])
-    store.coordination.finish_if_complete(steps[2].job_execution_id, steps[2].step_execution_id, 1)
+    store.advancing.advance(steps[2].job_execution_id, 1)
     assert [job.name for job in store.views.jobs(running_only=False)] == ["job 3", "job 2", "job 1", "job 0"]
     assert [job.name for job in store.views.jobs(running_only=True)] == ["job 3", "job 1", "job 0"]
     assert [job.name for job in store.views.jobs(running_only=False, limit=2)] == ["job 3", "job 2"]
@@ -71,7 +71,7 @@ def test_the_time_of_a_running_job_goes_on_and_that_of_an_ended_one_stays(store:
     (running,) = store.views.jobs(running_only=True)
     assert 100 <= running.elapsed < 200
     run(store, step)
-    store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1)
+    store.advancing.advance(step.job_execution_id, 1)
     earlier(store, "batch_job_execution", "end_time", 90, "1 = 1")
     (ended,) = store.views.jobs(running_only=False)
     assert 0 <= ended.elapsed < 60
@@ -251,7 +251,7 @@ def test_output_that_was_carried_over_is_found(store: Store) -> None:
     step = submit(store, 2)
     first, second = take(store, step)
     store.finishes.finish([completed(first, log=b"hello"), failed(second)])
-    store.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1)
+    store.advancing.advance(step.job_execution_id, 1)
     resumed = store.jobs.resume(step.job_execution_id, "kernel-2")
     assert resumed is not None
     assert store.views.log(resumed.step_execution_id, 0) == b"hello"

@@ -226,7 +226,7 @@ def test_what_others_must_know_is_announced(store: Store, open_another: OpenStor
         other.finishes.finish([handed_back(claims[1])])
         job.settle(store)
         work.settle(store)
-        other.coordination.finish_if_complete(step.job_execution_id, step.step_execution_id, 1)
+        other.advancing.advance(step.job_execution_id, 1)
         wait_until(lambda: job.times)
         if what == "a resumption":
             other.jobs.resume(step.job_execution_id, "kernel-2")

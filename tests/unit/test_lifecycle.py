@@ -15,7 +15,6 @@ from nbcluster.lifecycle import (
     JobStatus,
     NodeStatus,
     PartitionStatus,
-    final_job_status,
     job_sources,
     node_sources,
     sources,
@@ -37,6 +36,8 @@ LEGAL_FOR_NODES = {
 }
 LEGAL_FOR_JOBS = {
     ("CREATED", "STARTED"),
+    ("CREATED", "FAILED"),
+    ("CREATED", "STOPPED"),
     ("STARTED", "COMPLETED"),
     ("STARTED", "FAILED"),
     ("STARTED", "STOPPED"),
@@ -56,7 +57,7 @@ def test_a_node_makes_only_the_five_moves(source: NodeStatus, target: NodeStatus
 
 
 @pytest.mark.parametrize(("source", "target"), list(itertools.product(JobStatus, repeat=2)))
-def test_a_job_makes_only_the_four_moves(source: JobStatus, target: JobStatus) -> None:
+def test_a_job_and_its_steps_make_only_these_moves(source: JobStatus, target: JobStatus) -> None:
     assert (source in job_sources(target)) is ((source, target) in LEGAL_FOR_JOBS)
 
 
@@ -82,20 +83,3 @@ def test_a_node_is_present_unless_it_is_thought_lost() -> None:
 @pytest.mark.parametrize("table", [PARTITION_TRANSITIONS, NODE_TRANSITIONS, JOB_TRANSITIONS])
 def test_each_move_has_its_sentence(table: dict[tuple[str, str], str]) -> None:
     assert all(len(sentence.split()) > 2 for sentence in table.values())
-
-
-@pytest.mark.parametrize(
-    ("failed", "stop_requested", "cancelled", "ends"),
-    [
-        (0, False, 0, JobStatus.COMPLETED),
-        (1, False, 0, JobStatus.FAILED),
-        (3, True, 2, JobStatus.STOPPED),
-        (2, True, 0, JobStatus.FAILED),
-        (0, True, 0, JobStatus.COMPLETED),
-    ],
-    ids=["all well", "one failed", "stopped", "stopped after the last failed", "stopped after the last completed"],
-)
-def test_how_a_job_without_open_partitions_ends(
-    failed: int, stop_requested: bool, cancelled: int, ends: JobStatus
-) -> None:
-    assert final_job_status(failed=failed, stop_requested=stop_requested, cancelled=cancelled) is ends

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, Table, insert
+from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Insert, Select, Table, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -101,6 +101,10 @@ class Dialect(ABC):
         """Insert many rows of equal columns the fastest safe way."""
         if rows:
             connection.execute(insert(table), list(rows))
+
+    @abstractmethod
+    def insert_missing(self, statement: Insert) -> Insert:
+        """The insert that changes nothing when a row of the same key is there; its row count tells."""
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""

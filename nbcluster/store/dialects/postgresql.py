@@ -14,6 +14,7 @@ from sqlalchemy import (
     Engine,
     Float,
     FromClause,
+    Insert,
     Select,
     Table,
     any_,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import insert as dialect_insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -130,6 +132,9 @@ class PostgreSQL(Dialect):
     def batch_values(self, columns: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         by_column = zip(*rows, strict=True) if rows else ((),) * len(columns)
         return {f"batch_{name}": list(values) for name, values in zip(columns, by_column, strict=True)}
+
+    def insert_missing(self, statement: Insert) -> Insert:
+        return dialect_insert(statement.table).on_conflict_do_nothing()
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         if len(rows) < _COPY_FROM:

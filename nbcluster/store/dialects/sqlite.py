@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     FromClause,
+    Insert,
     Select,
     bindparam,
     cast,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert as dialect_insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Float, TypeEngine
 
@@ -152,6 +154,9 @@ class SQLite(Dialect):
 
     def batch_values(self, columns: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {"batch_rows": json.dumps([list(row) for row in rows])}
+
+    def insert_missing(self, statement: Insert) -> Insert:
+        return dialect_insert(statement.table).on_conflict_do_nothing()
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int]:
         last = connection.scalar(

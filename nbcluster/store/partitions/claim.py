@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from nbcluster.lifecycle import PartitionStatus, sources
+from nbcluster.lifecycle import PartitionStatus, Phase, sources
 from nbcluster.records import Claim, Signed, StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
+from nbcluster.store.events import EventLog
 from nbcluster.store.tables import partitions
 from nbcluster.store.wakeup import WORK
 
@@ -38,6 +39,7 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._events = EventLog(database)
         own = partitions.c.assigned_node == bindparam("me")
         free = partitions.c.assigned_node.is_(None)
         others = partitions.c.assigned_node != bindparam("me")
@@ -105,6 +107,16 @@ class Claims:
             for statement in statements:
                 if len(rows) < limit:
                     rows += connection.execute(statement, bound | {"limit": limit - len(rows)}).all()
+            if rows:
+                members = [(row.step_execution_id, row.attempt) for row in rows]
+                self._events.record(
+                    connection,
+                    Phase.CLAIMED,
+                    job=step.job_execution_id,
+                    step=step.step_execution_id,
+                    node=node_id,
+                    members=members,
+                )
             return rows
 
         claims = [_claim(row, step, node_id, token) for row in self._database.write(work)]
@@ -119,15 +131,17 @@ class Claims:
 
         def work(connection: Connection) -> set[int]:
             now = self._dialect.now()
-            return {
-                claim.partition_id
+            begun = [
+                claim
                 for claim in claims
                 if connection.execute(
                     update(partitions)
                     .where(*_owned(claim), partitions.c.status == CLAIMED)
                     .values(start_time=now, last_updated=now)
                 ).rowcount
-            }
+            ]
+            _tell(self._events, connection, Phase.STARTED, begun)
+            return {claim.partition_id for claim in begun}
 
         return self._database.write(work)
 
@@ -157,8 +171,9 @@ class Claims:
         """Make claims of a node, which it never began, PENDING again."""
 
         def work(connection: Connection) -> None:
+            given_back = []
             for partition_id, token, attempt in claims:
-                connection.execute(
+                row = connection.execute(
                     update(partitions)
                     .where(
                         partitions.c.step_execution_id == partition_id,
@@ -168,10 +183,32 @@ class Claims:
                         partitions.c.status == CLAIMED,
                     )
                     .values(status=PartitionStatus.PENDING, assigned_node=None, last_updated=self._dialect.now())
-                )
+                    .returning(partitions.c.job_execution_id, partitions.c.master_step_execution_id)
+                ).first()
+                if row is not None:
+                    given_back.append((row[0], row[1], partition_id, attempt))
+            for job, step in dict.fromkeys((one[0], one[1]) for one in given_back):
+                members = [(one[2], one[3]) for one in given_back if (one[0], one[1]) == (job, step)]
+                self._events.record(
+                    connection, Phase.HANDED_BACK, job=job, step=step, node=node_id, members=members,
+                    detail="the answer to the claim was lost",
+                )  # fmt: skip
             self._database.announce(connection, [WORK])
 
         self._database.write(work)
+
+
+def _tell(events: EventLog, connection: Connection, phase: Phase, claims: Sequence[Claim]) -> None:
+    for step in dict.fromkeys(claim.step for claim in claims):
+        mine = [claim for claim in claims if claim.step == step]
+        events.record(
+            connection,
+            phase,
+            job=step.job_execution_id,
+            step=step.step_execution_id,
+            node=mine[0].node_id,
+            members=[(claim.partition_id, claim.attempt) for claim in mine],
+        )
 
 
 def _owned(claim: Claim) -> tuple[Any, ...]:

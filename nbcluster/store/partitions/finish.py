@@ -9,10 +9,11 @@ from sqlalchemy import BigInteger, Connection, Float, Integer, String, Text, cas
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
-from nbcluster.lifecycle import PartitionStatus, sources
+from nbcluster.lifecycle import PartitionStatus, Phase, sources
 from nbcluster.records import Finish
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
+from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.claim import PENDING, still
 from nbcluster.store.tables import attempts, logs, partitions, results
 from nbcluster.store.wakeup import WORK, job_topic
@@ -37,6 +38,7 @@ class Finishes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._events = EventLog(database)
         self._finish = self._finish_statement()
 
     def _finish_statement(self) -> ReturningUpdate[Any]:
@@ -80,6 +82,7 @@ class Finishes:
 
         def work(connection: Connection) -> set[int]:
             accepted = set(connection.execute(self._finish, bound).scalars())
+            self._tell(connection, [f for f in finishes if f.claim.partition_id in accepted])
             self._write_results(connection, [f for f in finishes if f.claim.partition_id in accepted])
             refused = [f for f in finishes if f.claim.partition_id not in accepted]
             topics = {job_topic(f.claim.step.job_execution_id) for f in finishes}
@@ -89,6 +92,21 @@ class Finishes:
             return accepted | self._recorded_before(connection, refused)
 
         return self._database.write(work)
+
+    def _tell(self, connection: Connection, finishes: Sequence[Finish]) -> None:
+        """One event for all that ended in the same way."""
+        groups: dict[tuple[Phase, int, int, str], list[tuple[int, int]]] = {}
+        for finish in finishes:
+            step = finish.claim.step
+            key = (_phase(finish), step.job_execution_id, step.step_execution_id, finish.claim.node_id)
+            groups.setdefault(key, []).append((finish.claim.partition_id, finish.claim.attempt))
+        self._events.record_all(
+            connection,
+            [
+                {"phase": phase, "job": job, "step": step, "node": node, "members": members}
+                for (phase, job, step, node), members in groups.items()
+            ],
+        )
 
     def _write_results(self, connection: Connection, finishes: Sequence[Finish]) -> None:
         stored = [_result_row(connection, finish) for finish in finishes if finish.result is not None]
@@ -140,6 +158,12 @@ class Finishes:
             if (row[1], row[2], row[3])
             == (by_id[row[0]].claim.attempt, by_id[row[0]].claim.token, by_id[row[0]].status.value)
         }
+
+
+def _phase(finish: Finish) -> Phase:
+    if finish.status is PartitionStatus.PENDING:
+        return Phase.CRASHED if finish.crashed else Phase.RETRIED if finish.erred else Phase.HANDED_BACK
+    return Phase.COMPLETED if finish.status is PartitionStatus.COMPLETED else Phase.FAILED
 
 
 def _finish_row(finish: Finish) -> tuple[Any, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, exists, insert, select, update
 
-from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.lifecycle import CALLBACKS, ExitCode, PartitionStatus, Phase
 from nbcluster.store.engine import Database
+from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.claim import CLAIMED, PENDING
-from nbcluster.store.tables import attempts, nodes, partitions
+from nbcluster.store.tables import attempts, nodes, partitions, step_execution
 from nbcluster.store.wakeup import WORK, job_topic
 
 
@@ -19,6 +21,7 @@ class Releases:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._events = EventLog(database)
 
     def release_lost(self, connection: Connection, node_id: str) -> tuple[int, int]:
         """Move what a lost node held: (partitions given back, partitions failed as NODE_LOST).
@@ -34,8 +37,10 @@ class Releases:
         rows = connection.execute(self._dialect.lock_and_skip(held)).all()
         moved = [row for row in rows if row.is_transferable or row.start_time is None]
         failed = [row for row in rows if not (row.is_transferable or row.start_time is None)]
-        for row in rows:
-            self._move_lost(connection, row, fail=row in failed)
+        for group, phase in ((moved, Phase.MOVED), (failed, Phase.FAILED)):
+            for row in group:
+                self._move_lost(connection, row, fail=phase is Phase.FAILED)
+            self._tell(connection, phase, node_id, group)
         connection.execute(
             update(partitions)
             .where(
@@ -47,6 +52,15 @@ class Releases:
         topics = {job_topic(row.job_execution_id) for row in rows} | {WORK}
         self._database.announce(connection, topics)
         return len(moved), len(failed)
+
+    def _tell(self, connection: Connection, phase: Phase, node_id: str, rows: Sequence[Any]) -> None:
+        for step in dict.fromkeys(row.master_step_execution_id for row in rows):
+            mine = [row for row in rows if row.master_step_execution_id == step]
+            members = [(row.step_execution_id, row.attempt) for row in mine]
+            self._events.record(
+                connection, phase, job=mine[0].job_execution_id, step=step, node=node_id, members=members,
+                detail="the node was lost",
+            )  # fmt: skip
 
     def ownerless(self, connection: Connection) -> list[str]:
         """Nodes that hold partitions and are not registered.
@@ -99,17 +113,32 @@ class Releases:
             )
 
     def cancel_pending(self, connection: Connection, job_id: int) -> None:
-        """Fail what nobody has begun in a job that was asked to stop."""
+        """Fail what nobody has begun in a job that was asked to stop; callbacks are not part of it."""
+        ordinary = select(step_execution.c.step_execution_id).where(
+            step_execution.c.job_execution_id == job_id, step_execution.c.kind.not_in(CALLBACKS)
+        )
+        for step_id in connection.execute(ordinary).scalars().all():
+            self._cancel(connection, step_id, "the job was stopped before this partition began")
+
+    def cancel_step(self, connection: Connection, step_id: int) -> None:
+        """Fail the partitions of a step that will not start."""
+        self._cancel(connection, step_id, "the step was not started: an earlier one did not complete")
+
+    def _cancel(self, connection: Connection, step_id: int, message: str) -> None:
         now = self._dialect.now()
-        connection.execute(
+        rows = connection.execute(
             update(partitions)
-            .where(partitions.c.job_execution_id == job_id, partitions.c.status == PENDING)
+            .where(partitions.c.master_step_execution_id == step_id, partitions.c.status == PENDING)
             .values(
                 status=PartitionStatus.FAILED,
                 exit_code=ExitCode.CANCELLED,
-                exit_message="the job was stopped before this partition began",
+                exit_message=message,
                 failed_items=partitions.c.item_count,
                 end_time=now,
                 last_updated=now,
             )
-        )
+            .returning(partitions.c.step_execution_id, partitions.c.attempt, partitions.c.job_execution_id)
+        ).all()
+        if rows:
+            members = [(row[0], row[1]) for row in rows]
+            self._events.record(connection, Phase.CANCELLED, job=rows[0][2], step=step_id, members=members)
