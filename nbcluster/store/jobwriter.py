@@ -38,7 +38,7 @@ class JobWriter:
         self._dialect = database.dialect
         now = self._dialect.now()
         begun = {"create_time": now, "start_time": now, "last_updated": now, "status": JobStatus.STARTED.value}
-        self._instance = insert(job_instance)
+        self._instance = self._dialect.insert_missing(job_instance).returning(job_instance.c.job_instance_id)
         self._execution = (
             insert(job_execution)
             .values(**begun)
@@ -58,13 +58,15 @@ class JobWriter:
         sees what the first stored.
         """
         named = {"job_name": name, "job_key": key}
-        made = connection.execute(self._dialect.insert_missing(self._instance), named).rowcount
+        made = connection.execute(self._instance, named).scalar()
+        if made is not None:
+            return int(made), True
         found = (
             select(job_instance.c.job_instance_id)
             .where(job_instance.c.job_name == name, job_instance.c.job_key == key)
             .with_for_update()
         )
-        return int(connection.execute(found).scalar_one()), bool(made)
+        return int(connection.execute(found).scalar_one()), False
 
     def execution(self, connection: Connection, values: dict[str, Any]) -> tuple[int, datetime]:
         """A STARTED execution; gives its id and when it was made, by the database's clock."""

@@ -103,8 +103,8 @@ class Dialect(ABC):
             connection.execute(insert(table), list(rows))
 
     @abstractmethod
-    def insert_missing(self, statement: Insert) -> Insert:
-        """The insert that changes nothing when a row of the same key is there; its row count tells."""
+    def insert_missing(self, table: Table) -> Insert:
+        """The insert that changes nothing, and returns nothing, when a row of the same key is there."""
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""

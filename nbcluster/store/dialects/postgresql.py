@@ -133,8 +133,8 @@ class PostgreSQL(Dialect):
         by_column = zip(*rows, strict=True) if rows else ((),) * len(columns)
         return {f"batch_{name}": list(values) for name, values in zip(columns, by_column, strict=True)}
 
-    def insert_missing(self, statement: Insert) -> Insert:
-        return dialect_insert(statement.table).on_conflict_do_nothing()
+    def insert_missing(self, table: Table) -> Insert:
+        return dialect_insert(table).on_conflict_do_nothing()
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         if len(rows) < _COPY_FROM:

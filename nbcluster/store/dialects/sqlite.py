@@ -20,6 +20,7 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Select,
+    Table,
     bindparam,
     cast,
     create_engine,
@@ -155,8 +156,8 @@ class SQLite(Dialect):
     def batch_values(self, columns: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {"batch_rows": json.dumps([list(row) for row in rows])}
 
-    def insert_missing(self, statement: Insert) -> Insert:
-        return dialect_insert(statement.table).on_conflict_do_nothing()
+    def insert_missing(self, table: Table) -> Insert:
+        return dialect_insert(table).on_conflict_do_nothing()
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int]:
         last = connection.scalar(
