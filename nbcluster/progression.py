@@ -62,11 +62,11 @@ def next_moves(steps: Sequence[StepState], stop: StopRequest) -> Moves:
     if any(status[step.name] not in JOB_FINAL for step in ordinary):
         return moves
     outcome = _worst([status[step.name] for step in ordinary])
-    _call_back([step for step in steps if step.kind in CALLBACKS], outcome, status, stop, moves)
+    cut_off = _call_back([step for step in steps if step.kind in CALLBACKS], outcome, status, stop, moves)
     if all(one in JOB_FINAL for one in status.values()):
         ran = [step for step in steps if step.kind in CALLBACKS and step.status is not JobStatus.CREATED]
         called = [status[step.name] for step in ran if not step.not_run]
-        moves.job = _worst([outcome, *called])
+        moves.job = _worst([outcome, *called, *cut_off])
     return moves
 
 
@@ -102,8 +102,13 @@ def _call_back(
     status: dict[str, JobStatus],
     stop: StopRequest,
     moves: Moves,
-) -> None:
-    """Never on_success for what was stopped, and neither callback then: the user who stopped it knows."""
+) -> list[JobStatus]:
+    """Start the callback that belongs to the outcome, and drop the other.
+
+    After a user's stop neither runs: the user knows.  A job whose callback was kept from
+    running by it is STOPPED, and will run it when it is resumed; that is what is returned.
+    """
+    cut_off: list[JobStatus] = []
     by_user = stop in (StopRequest.STOP, StopRequest.NOW)
     wanted = {JobStatus.COMPLETED: StepKind.ON_SUCCESS, JobStatus.FAILED: StepKind.ON_FAILURE}.get(outcome)
     for step in callbacks:
@@ -111,9 +116,12 @@ def _call_back(
             continue
         if step.kind is wanted and not by_user:
             moves.start.append(step)
-        else:
-            status[step.name] = JobStatus.STOPPED
-            moves.drop.append((step, JobStatus.STOPPED))
+            continue
+        status[step.name] = JobStatus.STOPPED
+        moves.drop.append((step, JobStatus.STOPPED))
+        if step.kind is wanted:
+            cut_off.append(JobStatus.STOPPED)
+    return cut_off
 
 
 def _worst(statuses: Sequence[JobStatus]) -> JobStatus:
