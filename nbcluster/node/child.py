@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.node import wire
+from nbcluster.node import calling, wire
 from nbcluster.running import Current, set_current
 
 _TEXT_LIMIT = 64 << 10
@@ -70,7 +70,7 @@ def main(descriptor: int, parent: int) -> None:
                 functions[head["id"]] = _load_function(blobs[0])
                 continue
             me = os.getpid()
-            reply, parts = _run(head, blobs[0], functions[head["function"]], interrupt)
+            reply, parts = _run(head, blobs, functions[head["function"]], interrupt)
             if os.getpid() != me:
                 os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
             _clean_up(home, interrupt)
@@ -103,7 +103,7 @@ def _load_function(body: bytes) -> payload.Shipped | str:
 
 
 def _run(
-    head: dict[str, Any], arguments: bytes, shipped: payload.Shipped | str, interrupt: _Interrupt
+    head: dict[str, Any], blobs: list[bytes], shipped: payload.Shipped | str, interrupt: _Interrupt
 ) -> tuple[dict[str, Any], list[bytes]]:
     """One partition, as an outcome frame."""
     began = time.monotonic()
@@ -113,18 +113,18 @@ def _run(
         if isinstance(shipped, str):
             run.fail_all(shipped, head["items"])
         else:
-            run.call(shipped.function, arguments, head["items"], interrupt)
+            run.call(shipped.function, blobs[: head["inputs"]], head["items"], interrupt)
     finally:
         interrupt.armed = False
         set_current(None)
-    outcome, blobs = run.outcome(head["max_result"])
+    outcome, parts = run.outcome(head["max_result"])
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
         "seconds": time.monotonic() - began,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT,
     }
-    return outcome, blobs
+    return outcome, parts
 
 
 class _Run:
@@ -140,30 +140,20 @@ class _Run:
     def fail_all(self, message: str, items: int) -> None:
         """Every item fails for the same reason."""
         self._exit_code = "FAILED"
-        count = items if self._mode in (payload.ITEMS, payload.STAR) else 1
+        count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
             {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], arguments: bytes, items: int, interrupt: _Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: _Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
-            given = payload.load(arguments)
+            function, calls = calling.calls_for(self._mode, function, blobs)
         except BaseException as error:
             self.fail_all(f"the arguments cannot be rebuilt on this node: {_summary(error)}", items)
             return
-        calls: Any
-        if self._mode == payload.ITEMS:
-            calls = ((item,) for item in _each(given))
-        elif self._mode == payload.STAR:
-            calls = given
-        elif self._mode == payload.PARTITION:
-            calls = ((given,),)
-        else:
-            positional, named = given
-            calls, function = (positional,), _bind(function, named)
         try:
             interrupt.arm()
             for place, positional in enumerate(calls):
@@ -215,17 +205,6 @@ class _Run:
         return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
 
 
-def _each(given: Any) -> Any:
-    """The items of a part: rows of a frame, entries of anything else."""
-    if hasattr(given, "iloc") and hasattr(given, "columns"):
-        return (given.iloc[place] for place in range(len(given)))
-    return given
-
-
-def _bind(function: Callable[..., Any], named: dict[str, Any]) -> Callable[..., Any]:
-    return lambda *positional: function(*positional, **named)
-
-
 def _describe(place: int, error: BaseException, full: bool) -> dict[str, Any]:
     kind = type(error)
     module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
@@ -240,7 +219,7 @@ def _describe(place: int, error: BaseException, full: bool) -> dict[str, Any]:
 def _traceback(error: BaseException) -> str:
     """The traceback from the user's own frames on; ours would only hide them."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in (__name__, calling.__name__):
         trace = trace.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
