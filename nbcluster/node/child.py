@@ -17,18 +17,19 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.errortext import cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.running import Current, set_current
 
-_TEXT_LIMIT = 64 << 10
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
+_OURS = (__name__, calling.__name__)
+"""Modules whose frames are left out at the beginning of a traceback."""
 
 
 class _Interrupt:
@@ -98,7 +99,7 @@ def _load_function(body: bytes) -> payload.Shipped | str:
         shipped: payload.Shipped = payload.load(body)
         payload.install_sources(shipped.sources)
     except BaseException as error:
-        return f"the function cannot be rebuilt on this node: {_summary(error)}"
+        return f"the function cannot be rebuilt on this node: {summary(error)}"
     return shipped
 
 
@@ -152,7 +153,7 @@ class _Run:
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
         except BaseException as error:
-            self.fail_all(f"the arguments cannot be rebuilt on this node: {_summary(error)}", items)
+            self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}", items)
             return
         try:
             interrupt.arm()
@@ -161,7 +162,7 @@ class _Run:
         except KeyboardInterrupt:
             self._exit_code = "CANCELLED"
         except Exception as error:
-            self.fail_all(f"the items of this part cannot be read: {_summary(error)}", items)
+            self.fail_all(f"the items of this part cannot be read: {summary(error)}", items)
         finally:
             interrupt.armed = False
 
@@ -174,7 +175,7 @@ class _Run:
                 raise
             self._exit_code = "FAILED"
             value = None
-            self._errors.append(_describe(place, error, len(self._errors) < _FULL_TRACEBACKS))
+            self._errors.append(describe(place, error, full=len(self._errors) < _FULL_TRACEBACKS, ours=_OURS))
         self._values.append(value)
         self._seconds.append(time.perf_counter() - began)
 
@@ -186,7 +187,7 @@ class _Run:
         if bad:
             self._exit_code = "UNSERIALIZABLE"
             self._errors += [
-                {"item": place, "type": "UNSERIALIZABLE", "message": _cut(why), "traceback": ""}
+                {"item": place, "type": "UNSERIALIZABLE", "message": cut(why), "traceback": ""}
                 for place, why in bad.items()
             ]
             self._errors.sort(key=lambda error: int(error["item"]))
@@ -203,48 +204,6 @@ class _Run:
             "failed": len(self._errors),
         }
         return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
-
-
-def _describe(place: int, error: BaseException, full: bool) -> dict[str, Any]:
-    kind = type(error)
-    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
-    return {
-        "item": place,
-        "type": f"{module}{kind.__qualname__}",
-        "message": _cut(_safe_str(error)),
-        "traceback": _cut(_traceback(error)) if full else "",
-    }
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from the user's own frames on; ours would only hide them."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in (__name__, calling.__name__):
-        trace = trace.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as failed:  # an exception whose __str__ raises
-        return f"{type(error).__qualname__} (its traceback cannot be shown: {_safe_str(failed)})"
-
-
-def _safe_str(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as failed:
-        return f"<its text cannot be shown: {type(failed).__qualname__}>"
-
-
-def _summary(error: BaseException) -> str:
-    return _cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
-
-
-def _cut(text: str) -> str:
-    """Text that every database accepts: no NUL, no lone surrogates, head and tail of what is too long."""
-    clean = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-    if len(clean) <= _TEXT_LIMIT:
-        return clean
-    half = _TEXT_LIMIT // 2
-    return f"{clean[:half]}\n... {len(clean) - _TEXT_LIMIT} characters left out ...\n{clean[-half:]}"
 
 
 def _open_streams() -> None:
