@@ -27,6 +27,9 @@ from nbcluster.errors import CannotPickle, PayloadError, TooLarge
 ITEMS, STAR, PARTITION, CALL = "items", "star", "partition", "call"
 """How a child calls the function: per item, per item as arguments, once with the part, once with (args, kwargs)."""
 
+VALUES, OUTCOME = "values", "outcome"
+"""Once with every value of an earlier step, in input order; once with how the job ended."""
+
 _PLAIN = frozenset({int, float, bool, str, bytes, complex, type(None)})
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
 _REREAD_BELOW = 1_000_000

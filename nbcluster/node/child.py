@@ -17,18 +17,19 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.node import wire
+from nbcluster.errortext import cut, describe, summary
+from nbcluster.node import calling, wire
 from nbcluster.running import Current, set_current
 
-_TEXT_LIMIT = 64 << 10
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
+_OURS = (__name__, calling.__name__)
+"""Modules whose frames are left out at the beginning of a traceback."""
 
 
 class _Interrupt:
@@ -70,7 +71,7 @@ def main(descriptor: int, parent: int) -> None:
                 functions[head["id"]] = _load_function(blobs[0])
                 continue
             me = os.getpid()
-            reply, parts = _run(head, blobs[0], functions[head["function"]], interrupt)
+            reply, parts = _run(head, blobs, functions[head["function"]], interrupt)
             if os.getpid() != me:
                 os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
             _clean_up(home, interrupt)
@@ -98,12 +99,12 @@ def _load_function(body: bytes) -> payload.Shipped | str:
         shipped: payload.Shipped = payload.load(body)
         payload.install_sources(shipped.sources)
     except BaseException as error:
-        return f"the function cannot be rebuilt on this node: {_summary(error)}"
+        return f"the function cannot be rebuilt on this node: {summary(error)}"
     return shipped
 
 
 def _run(
-    head: dict[str, Any], arguments: bytes, shipped: payload.Shipped | str, interrupt: _Interrupt
+    head: dict[str, Any], blobs: list[bytes], shipped: payload.Shipped | str, interrupt: _Interrupt
 ) -> tuple[dict[str, Any], list[bytes]]:
     """One partition, as an outcome frame."""
     began = time.monotonic()
@@ -113,18 +114,18 @@ def _run(
         if isinstance(shipped, str):
             run.fail_all(shipped, head["items"])
         else:
-            run.call(shipped.function, arguments, head["items"], interrupt)
+            run.call(shipped.function, blobs[: head["inputs"]], head["items"], interrupt)
     finally:
         interrupt.armed = False
         set_current(None)
-    outcome, blobs = run.outcome(head["max_result"])
+    outcome, parts = run.outcome(head["max_result"])
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
         "seconds": time.monotonic() - began,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT,
     }
-    return outcome, blobs
+    return outcome, parts
 
 
 class _Run:
@@ -140,30 +141,20 @@ class _Run:
     def fail_all(self, message: str, items: int) -> None:
         """Every item fails for the same reason."""
         self._exit_code = "FAILED"
-        count = items if self._mode in (payload.ITEMS, payload.STAR) else 1
+        count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
             {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], arguments: bytes, items: int, interrupt: _Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: _Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
-            given = payload.load(arguments)
+            function, calls = calling.calls_for(self._mode, function, blobs)
         except BaseException as error:
-            self.fail_all(f"the arguments cannot be rebuilt on this node: {_summary(error)}", items)
+            self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}", items)
             return
-        calls: Any
-        if self._mode == payload.ITEMS:
-            calls = ((item,) for item in _each(given))
-        elif self._mode == payload.STAR:
-            calls = given
-        elif self._mode == payload.PARTITION:
-            calls = ((given,),)
-        else:
-            positional, named = given
-            calls, function = (positional,), _bind(function, named)
         try:
             interrupt.arm()
             for place, positional in enumerate(calls):
@@ -171,7 +162,7 @@ class _Run:
         except KeyboardInterrupt:
             self._exit_code = "CANCELLED"
         except Exception as error:
-            self.fail_all(f"the items of this part cannot be read: {_summary(error)}", items)
+            self.fail_all(f"the items of this part cannot be read: {summary(error)}", items)
         finally:
             interrupt.armed = False
 
@@ -184,7 +175,7 @@ class _Run:
                 raise
             self._exit_code = "FAILED"
             value = None
-            self._errors.append(_describe(place, error, len(self._errors) < _FULL_TRACEBACKS))
+            self._errors.append(describe(place, error, full=len(self._errors) < _FULL_TRACEBACKS, ours=_OURS))
         self._values.append(value)
         self._seconds.append(time.perf_counter() - began)
 
@@ -196,7 +187,7 @@ class _Run:
         if bad:
             self._exit_code = "UNSERIALIZABLE"
             self._errors += [
-                {"item": place, "type": "UNSERIALIZABLE", "message": _cut(why), "traceback": ""}
+                {"item": place, "type": "UNSERIALIZABLE", "message": cut(why), "traceback": ""}
                 for place, why in bad.items()
             ]
             self._errors.sort(key=lambda error: int(error["item"]))
@@ -213,59 +204,6 @@ class _Run:
             "failed": len(self._errors),
         }
         return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
-
-
-def _each(given: Any) -> Any:
-    """The items of a part: rows of a frame, entries of anything else."""
-    if hasattr(given, "iloc") and hasattr(given, "columns"):
-        return (given.iloc[place] for place in range(len(given)))
-    return given
-
-
-def _bind(function: Callable[..., Any], named: dict[str, Any]) -> Callable[..., Any]:
-    return lambda *positional: function(*positional, **named)
-
-
-def _describe(place: int, error: BaseException, full: bool) -> dict[str, Any]:
-    kind = type(error)
-    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
-    return {
-        "item": place,
-        "type": f"{module}{kind.__qualname__}",
-        "message": _cut(_safe_str(error)),
-        "traceback": _cut(_traceback(error)) if full else "",
-    }
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from the user's own frames on; ours would only hide them."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
-        trace = trace.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as failed:  # an exception whose __str__ raises
-        return f"{type(error).__qualname__} (its traceback cannot be shown: {_safe_str(failed)})"
-
-
-def _safe_str(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as failed:
-        return f"<its text cannot be shown: {type(failed).__qualname__}>"
-
-
-def _summary(error: BaseException) -> str:
-    return _cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
-
-
-def _cut(text: str) -> str:
-    """Text that every database accepts: no NUL, no lone surrogates, head and tail of what is too long."""
-    clean = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-    if len(clean) <= _TEXT_LIMIT:
-        return clean
-    half = _TEXT_LIMIT // 2
-    return f"{clean[:half]}\n... {len(clean) - _TEXT_LIMIT} characters left out ...\n{clean[-half:]}"
 
 
 def _open_streams() -> None:

@@ -31,11 +31,14 @@ CANCELLED = "cancelled"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A claimed partition with everything a child needs for it."""
+    """A claimed partition with everything a child needs for it.
+
+    ``inputs`` are its own arguments, or what earlier steps gave.
+    """
 
     claim: Claim
     function: bytes
-    arguments: bytes
+    inputs: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,7 @@ class Executor:
                 "function": claim.step.function_id,
                 "mode": claim.step.mode,
                 "items": claim.items,
+                "inputs": len(call.inputs),
                 "max_result": claim.step.max_result,
                 "current": {
                     "job": claim.step.job_name,
@@ -254,7 +258,7 @@ class Executor:
                     "transferable": claim.transferable,
                 },
             },
-            (call.arguments,),
+            call.inputs,
         )
         self._watch(slot)
 

@@ -29,7 +29,7 @@ class Preparing:
         self._store.signer.check(
             claim.arguments.mac, "arguments", claim.step.uid, claim.step.name, claim.index, body=body
         )
-        return Call(claim, function, body)
+        return Call(claim, function, (body,))
 
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pytest
 import nbcluster as nb
 from nbcluster import payload
 from nbcluster.node import child
+from nbcluster.outcome import JobOutcome, PartitionOutcome, write_outcome
 
 MB = 10**6
 
@@ -49,8 +51,8 @@ def run(interrupt: child._Interrupt) -> Run:
         current = {
             "job": "j", "index": 3, "partition_key": "k", "attempt": 2, "node": "a-1", "transferable": True,
         }  # fmt: skip
-        call = {"mode": mode, "items": len(given) if items is None else items, "max_result": MB, "call": 7}
-        return Answer(*child._run(call | {"current": current} | head, body, shipped, interrupt))
+        call = {"mode": mode, "items": len(given) if items is None else items, "inputs": 1, "max_result": MB, "call": 7}
+        return Answer(*child._run(call | {"current": current} | head, [body], shipped, interrupt))
 
     return run
 
@@ -265,3 +267,27 @@ def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: 
     child._clean_up(home, interrupt)
     assert os.getcwd() == home
     assert run(interrupt_me, [1]).head["exit_code"] == "CANCELLED"
+
+
+# --- what earlier steps gave ---------------------------------------------------------------------
+
+
+def test_an_aggregator_gets_every_value_of_every_partition_in_one_list(interrupt: child._Interrupt) -> None:
+    head = {"mode": payload.VALUES, "items": 1, "inputs": 3, "max_result": MB, "call": 7}
+    current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 1, "node": "a-1", "transferable": True}
+    blobs = [payload.dump(values) for values in ([1, 2], [], [3])]
+    answer = Answer(*child._run(head | {"current": current}, blobs, payload.Shipped(list, {}), interrupt))
+    assert answer.values == [[1, 2, 3]]
+
+
+def test_a_callback_is_told_how_the_job_ended(run: Run) -> None:
+    part = PartitionOutcome("map", 0, "0..1", "a-1", "FAILED", 2, "FAILED", "ValueError: bad")
+    told = JobOutcome("j", 7, "FAILED", datetime(2024, 1, 1, tzinfo=UTC), None, (part,))
+    answer = run(lambda outcome: outcome, write_outcome(told), payload.OUTCOME, items=1)
+    assert answer.values == [told]
+    assert answer.values[0].failed == (part,)
+
+
+def test_the_traceback_of_a_call_begins_in_the_users_function(run: Run) -> None:
+    answer = run(inverse, ((0,), {}), payload.CALL)
+    assert answer.errors[0]["traceback"].count("File ") == 1

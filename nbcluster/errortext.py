@@ -1,0 +1,54 @@
+"""Errors of user code as text that every database accepts."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection
+from typing import Any
+
+LIMIT = 64 << 10
+"""Characters that are kept of one text."""
+
+
+def describe(place: int, error: BaseException, *, full: bool, ours: Collection[str]) -> dict[str, Any]:
+    """An item's error as it is stored; with its traceback if ``full``, without the first frames of modules ``ours``."""
+    kind = type(error)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return {
+        "item": place,
+        "type": f"{module}{kind.__qualname__}",
+        "message": cut(_safe_str(error)),
+        "traceback": cut(_traceback(error, ours)) if full else "",
+    }
+
+
+def _traceback(error: BaseException, ours: Collection[str]) -> str:
+    """The traceback from the user's own frames on; ours would only hide them."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in ours:
+        trace = trace.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as failed:  # an exception whose __str__ raises
+        return f"{type(error).__qualname__} (its traceback cannot be shown: {_safe_str(failed)})"
+
+
+def _safe_str(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as failed:
+        return f"<its text cannot be shown: {type(failed).__qualname__}>"
+
+
+def summary(error: BaseException) -> str:
+    """Type and message in one line or a few."""
+    return cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
+
+
+def cut(text: str) -> str:
+    """Text that every database accepts: no NUL, no lone surrogates, head and tail of what is too long."""
+    clean = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    if len(clean) <= LIMIT:
+        return clean
+    half = LIMIT // 2
+    return f"{clean[:half]}\n... {len(clean) - LIMIT} characters left out ...\n{clean[-half:]}"
