@@ -21,7 +21,7 @@ from nbcluster.store.engine import Database
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
-from nbcluster.store.partitions import Claims, Finishes, Releases
+from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.views import Views
@@ -46,6 +46,7 @@ class Store:
     coordination: Coordination
     advancing: Advancing
     claims: Claims
+    checkpoints: Checkpoints
     finishes: Finishes
     releases: Releases
     outcomes: Outcomes
@@ -145,6 +146,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         coordination=Coordination(database),
         advancing=Advancing(database),
         claims=Claims(database),
+        checkpoints=Checkpoints(database),
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),

@@ -1,10 +1,13 @@
-"""Bytes by content: stored once, in chunks that every database and packet size can carry."""
+"""Bytes by content: stored once, in chunks that every database and packet size can carry.
+
+What its owner replaces and deletes is stored under a name of its own, so that nobody else refers to it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from nbcluster.store.tables import payloads
 
@@ -28,10 +31,25 @@ def put(connection: Connection, body: bytes) -> str:
     name = payload_id(body)
     there = select(payloads.c.chunk).where(payloads.c.payload_id == name).limit(1)
     if connection.execute(there).first() is None:
-        for start in range(0, max(len(body), 1), CHUNK):
-            row = {"payload_id": name, "chunk": start // CHUNK, "body": body[start : start + CHUNK]}
-            connection.execute(_INSERT, row)
+        _write(connection, name, body)
     return name
+
+
+def put_own(connection: Connection, name: str, body: bytes) -> str:
+    """Store ``body`` under a random name that nobody else uses; gives the name."""
+    _write(connection, name, body)
+    return name
+
+
+def drop_own(connection: Connection, name: str) -> None:
+    """Delete what ``put_own`` stored."""
+    connection.execute(delete(payloads).where(payloads.c.payload_id == name))
+
+
+def _write(connection: Connection, name: str, body: bytes) -> None:
+    for start in range(0, max(len(body), 1), CHUNK):
+        row = {"payload_id": name, "chunk": start // CHUNK, "body": body[start : start + CHUNK]}
+        connection.execute(_INSERT, row)
 
 
 def get(connection: Connection, name: str) -> bytes | None:

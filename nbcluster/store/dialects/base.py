@@ -40,6 +40,10 @@ class Dialect(ABC):
         """The database's clock, now (not at the start of the transaction)."""
 
     @abstractmethod
+    def ahead(self, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The database's clock, ``seconds`` from now; NULL for NULL, before now when negative."""
+
+    @abstractmethod
     def age(self, moment: ColumnElement[Any]) -> ColumnElement[float]:
         """Seconds from ``moment`` until now, by the database's clock."""
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
     extract,
     func,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import insert as dialect_insert
 from sqlalchemy.exc import DBAPIError
@@ -86,6 +87,9 @@ class PostgreSQL(Dialect):
 
     def now(self) -> ColumnElement[Any]:
         return func.clock_timestamp(type_=Moment)
+
+    def ahead(self, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        return type_coerce(self.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds), Moment)
 
     def age(self, moment: ColumnElement[Any]) -> ColumnElement[float]:
         return self.between(moment, self.now())

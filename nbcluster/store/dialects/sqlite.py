@@ -102,6 +102,10 @@ class SQLite(Dialect):
         millis = func.round((func.julianday("now") - 2440587.5) * 86400000.0)
         return type_coerce(cast(millis, BigInteger) * 1000, Moment)
 
+    def ahead(self, seconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        moved = type_coerce(self.now(), BigInteger) + cast(seconds * 1_000_000, BigInteger)
+        return type_coerce(moved, Moment)
+
     def age(self, moment: ColumnElement[Any]) -> ColumnElement[float]:
         return self.between(moment, self.now())
 

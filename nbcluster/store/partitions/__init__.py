@@ -6,8 +6,9 @@ and the states it expects, and obeys the row count: what does not come back is
 dead.  Statements are built once; a claim or a completion of any size is one.
 """
 
+from nbcluster.store.partitions.checkpoints import Checkpoints
 from nbcluster.store.partitions.claim import Claims
 from nbcluster.store.partitions.finish import Finishes
 from nbcluster.store.partitions.release import Releases
 
-__all__ = ["Claims", "Finishes", "Releases"]
+__all__ = ["Checkpoints", "Claims", "Finishes", "Releases"]

@@ -53,17 +53,19 @@ class Claims:
         )
 
     def _claim_statement(self, whose: Any, *order: Any) -> ReturningUpdate[Any]:
+        now = self._dialect.now()
         candidates: Select[Any] = (
             select(partitions.c.step_execution_id)
             .where(
                 partitions.c.master_step_execution_id == bindparam("step"),
                 partitions.c.status == PENDING,
                 whose,
+                # Few wait for a retry: the index finds them, and this passes over them.
+                partitions.c.not_before.is_(None) | (partitions.c.not_before <= now),
             )
             .order_by(*order)
             .limit(bindparam("limit", type_=Integer))
         )
-        now = self._dialect.now()
         return (
             update(partitions)
             .where(
@@ -77,6 +79,9 @@ class Claims:
                 claim_token=bindparam("token"),
                 claimed_time=now,
                 start_time=None,
+                not_before=None,
+                progress=None,
+                progress_message=None,
                 last_updated=now,
             )
             .returning(
@@ -87,6 +92,8 @@ class Claims:
                 partitions.c.is_transferable,
                 partitions.c.item_count,
                 partitions.c.crashes,
+                partitions.c.errors,
+                partitions.c.has_checkpoint,
                 partitions.c.arguments,
                 partitions.c.arguments_mac,
                 partitions.c.arguments_payload,
@@ -136,7 +143,7 @@ class Claims:
                 for claim in claims
                 if connection.execute(
                     update(partitions)
-                    .where(*_owned(claim), partitions.c.status == CLAIMED)
+                    .where(*owned(claim), partitions.c.status == CLAIMED)
                     .values(start_time=now, last_updated=now)
                 ).rowcount
             ]
@@ -211,7 +218,8 @@ def _tell(events: EventLog, connection: Connection, phase: Phase, claims: Sequen
         )
 
 
-def _owned(claim: Claim) -> tuple[Any, ...]:
+def owned(claim: Claim) -> tuple[Any, ...]:
+    """The guard of a statement for one claim: this partition, this attempt, this token, this owner."""
     return (
         partitions.c.step_execution_id == claim.partition_id,
         partitions.c.attempt == claim.attempt,
@@ -235,4 +243,6 @@ def _claim(row: Any, step: StepToRun, node_id: str, token: int) -> Claim:
         crashes=row.crashes,
         arguments=Signed(b"" if row.arguments is None else bytes(row.arguments), mac),
         arguments_payload=row.arguments_payload,
+        errors=row.errors,
+        has_checkpoint=bool(row.has_checkpoint),
     )
