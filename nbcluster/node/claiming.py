@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
+from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import StepKind
 from nbcluster.node.executor import Executor
 from nbcluster.node.fairness import by_priority, shares, users
 from nbcluster.node.pacing import Pace, wanted
-from nbcluster.records import Claim, StepToRun
+from nbcluster.records import Claim, NewNode, StepToRun
 from nbcluster.store import Store
 
 _STEAL_AFTER = 0.1
@@ -22,11 +23,13 @@ class Claiming:
     it claimed: the batch is held before the next one is thought of.
     """
 
-    def __init__(self, store: Store, executor: Executor, python: str, node_id: str) -> None:
+    def __init__(self, store: Store, executor: Executor, node: NewNode) -> None:
         self._store = store
+        self._labels = node.labels
+        self._host = node.host
         self._executor = executor
-        self._python = python
-        self.node_id = node_id
+        self._python = node.python
+        self.node_id = node.node_id
         self._paces: dict[int, Pace] = {}
         self._idle_since: dict[int, float] = {}
 
@@ -77,6 +80,8 @@ class Claiming:
 
     def _eligible(self, step: StepToRun) -> bool:
         if step.python != self._python or step.stop_requested or step.paused:
+            return False
+        if step.require and not fits(step.require, labels_of(self.node_id, self._host, self._labels)):
             return False
         if step.fixed_nodes is None or self.node_id in step.fixed_nodes:
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from nbcluster.lifecycle import StepKind, StopRequest
 from nbcluster.node.claiming import Claiming
 from nbcluster.records import Claim, StepToRun
 from nbcluster.store import Store
-from tests.builders import PYTHON, a_new_partition, a_new_step
+from tests.builders import a_new_node, a_new_partition, a_new_step
 from tests.store import acts
 from tests.store.acts import register, statements_of, submit, take
 
@@ -26,9 +27,9 @@ class Slots:
         return []
 
 
-def a_node(store: Store, slots: int, node_id: str = "a-1") -> Claiming:
+def a_node(store: Store, slots: int, node_id: str = "a-1", labels: tuple[str, ...] = ()) -> Claiming:
     executor: Any = Slots(slots)
-    return Claiming(store, executor, PYTHON, node_id)
+    return Claiming(store, executor, replace(a_new_node(node_id), labels=labels))
 
 
 def one_round(claiming: Claiming) -> list[Claim]:
@@ -117,3 +118,29 @@ def test_a_local_step_is_left_to_its_launcher_until_that_is_lost(store: Store) -
         time.sleep(0.1)
     acts.lose(store, "kernel-1")
     assert len(one_round(node)) == 1
+
+
+@pytest.mark.parametrize(
+    ("require", "fits"),
+    [
+        ((), True),
+        (("gpu",), True),
+        (("gpu", "mem>=32"), True),
+        (("mem>=100",), False),
+        (("tpu",), False),
+        (("node=box",), True),
+        (("node=box-1",), True),
+        (("node=other",), False),
+        (("host=host",), True),
+    ],
+)
+def test_only_what_a_node_has_the_labels_for_is_claimed(store: Store, require: tuple[str, ...], fits: bool) -> None:
+    submit(store, 2, step=a_new_step(require=require))
+    assert len(one_round(a_node(store, 2, "box-1", labels=("gpu", "mem=64")))) == (2 if fits else 0)
+
+
+def test_labels_are_kept_with_the_node(store: Store) -> None:
+    store.nodes.register(replace(a_new_node("box-1"), labels=("gpu", "mem=64")))
+    (node,) = store.nodes.all()
+    assert node.labels == ("gpu", "mem=64")
+    assert not node.watched
