@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster.errors import ConfigError
+from nbcluster.labels import parse_labels
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -166,6 +167,7 @@ class Settings:
     )
     orphaned_tasks_polling_interval: float = _setting(parse_duration, 1.0, "time between two looks for silent nodes")
     node_id_prefix: str = _setting(parse_prefix, _host_prefix, "the readable part of a node's id")
+    labels: tuple[str, ...] = _setting(parse_labels, (), "what a node has that jobs may require: gpu, mem=64")
     host_identifier: str = _setting(_one_of("host-name", "ip-address"), "host-name", "how a node names its machine")
     initialize_schema: str = _setting(
         _one_of("always", "embedded", "never"), "embedded", "whether connecting may create the tables"

@@ -37,10 +37,13 @@ def nodes_frame(nodes: Iterable[Node]) -> pd.DataFrame:
     """One row a node; ``heartbeat_age`` in seconds, ``load`` the busy share of its slots, ``started`` in UTC."""
     rows = [
         (n.node_id, n.status.value, round(n.heartbeat_age, 1), n.slots, n.busy, n.load, n.python, n.version, n.host,
-         n.pid, n.started)
+         n.pid, n.started, " ".join(n.labels))
         for n in nodes
     ]  # fmt: skip
-    columns = ("node", "state", "heartbeat_age", "slots", "busy", "load", "python", "version", "host", "pid", "started")
+    columns = (
+        "node", "state", "heartbeat_age", "slots", "busy", "load", "python", "version", "host", "pid", "started",
+        "labels",
+    )  # fmt: skip
     return _times(_states(from_rows(rows, columns), _NODE_STATES), "started")
 
 

@@ -60,7 +60,13 @@ class Member:
         self.heartbeat = Heartbeat(
             store,
             NewNode(
-                new_node_id(prefix), host_identifier(settings.host_identifier), os.getpid(), slots, PYTHON, __version__
+                new_node_id(prefix),
+                host_identifier(settings.host_identifier),
+                os.getpid(),
+                slots,
+                PYTHON,
+                __version__,
+                settings.labels if slots else (),
             ),
             interval=settings.heartbeat_interval,
             threshold=settings.unreachable_node_threshold,

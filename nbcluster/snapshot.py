@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbcluster.lifecycle import NodeStatus
+from nbcluster.lifecycle import StepKind
+from nbcluster.obstacles import obstacles
 from nbcluster.reading import item_errors
 from nbcluster.records import ErrorGroup, JobRow, JobSnapshot, Node, NodeView, Progress
 from nbcluster.store import Store
@@ -45,7 +46,7 @@ def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot
         grid_cell=cell,
         nodes=node_views(nodes, store.views.done_by_node(step)),
         errors=_error_groups(store, step) if progress.failed else (),
-        obstacles=obstacles(progress, nodes, job.python, store.url, silent_after),
+        obstacles=tuple(_obstacles(store, job, progress, nodes, silent_after)) if progress.open else (),
         cancelled=progress.cancelled,
         log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
     )
@@ -99,23 +100,17 @@ def _error_groups(store: Store, step: int) -> tuple[ErrorGroup, ...]:
     return tuple(groups)
 
 
-def obstacles(progress: Progress, nodes: Sequence[Node], python: str, url: str, silent_after: float) -> tuple[str, ...]:
-    """Why nothing moves, in sentences; empty when all is well."""
-    if not progress.open or progress.status.value != "STARTED":
-        return ()
-    workers = [node for node in nodes if node.slots]
-    alive = [node for node in workers if node.status is NodeStatus.ACTIVE and node.heartbeat_age <= silent_after]
-    if not alive:
-        start = f"No node is alive. Start one here: %nbcluster up 2, or on any machine: nbcluster-node --url '{url}'"
-        if workers:
-            youngest = min(node.heartbeat_age for node in workers)
-            start += f" ({progress.open} partitions wait; the last heartbeat was {youngest:.0f} s ago)"
-        return (start,)
-    unfit = [node for node in alive if node.python != python]
-    sentences = [
-        f"Node {node.node_id} runs Python {node.python}, this job needs {python}: it stays idle for it"
-        for node in unfit
+def _obstacles(store: Store, job: JobRow, progress: Progress, nodes: Sequence[Node], silent_after: float) -> list[str]:
+    """Why nothing moves, for every step that waits for a node."""
+    started = [
+        step
+        for step in store.jobs.started_steps()
+        if step.job_execution_id == job.job_execution_id and step.kind is not StepKind.LOCAL
     ]
-    if len(unfit) == len(alive):
-        sentences.append(f"No node can run this job: start one with Python {python}")
-    return tuple(sentences)
+    needs = dict.fromkeys((step.python, step.require) for step in started) or {(job.python, ()): None}
+    found = [
+        sentence
+        for python, require in needs
+        for sentence in obstacles(progress, nodes, python, store.url, silent_after, require)
+    ]
+    return list(dict.fromkeys(found))

@@ -16,6 +16,7 @@ from typing import Any, SupportsIndex
 from nbcluster import payload
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
+from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import JobStatus
 from nbcluster.member import PYTHON
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
@@ -143,9 +144,10 @@ def _source_of(function: Any) -> str:
         return ""
 
 
-def candidates(nodes: Sequence[Node], python: str = PYTHON) -> list[Candidate]:
-    """The live nodes that could run a job of this Python version."""
-    return [Candidate(node.node_id, node.slots, node.busy) for node in nodes if node.python == python]
+def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
+    """The live nodes that could run a job of this Python version with these requirements."""
+    able = [n for n in nodes if n.python == python and fits(require, labels_of(n.node_id, n.host, n.labels))]
+    return [Candidate(node.node_id, node.slots, node.busy) for node in able]
 
 
 def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, alive: Sequence[Candidate]) -> JobRow:

@@ -51,6 +51,7 @@ NODES: tuple[Column, ...] = (
     Column("host", lambda node: node.host, rank=2),
     Column("pid", lambda node: node.pid, rank=1),
     Column("started", lambda node: node.started, rank=4),
+    Column("labels", lambda node: " ".join(node.labels), rank=6),
 )
 
 JOBS: tuple[Column, ...] = (

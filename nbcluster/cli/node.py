@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     docs = setting_names()
     for name in _OPTIONS:
         made.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=docs[name])
+    made.add_argument("--label", dest="labels", action="append", metavar="LABEL", help=docs["labels"] + "; repeatable")
     made.add_argument("--concurrency-limit-per-node", dest="slots", metavar="VALUE", help=argparse.SUPPRESS)
     made.add_argument("--lock-file", help=argparse.SUPPRESS)
     made.add_argument("-V", "--version", action="version", version=f"nbcluster {__version__}")
@@ -111,7 +112,7 @@ class NodeProcess:
         self._member = Member(
             store, settings, slots=settings.slots, prefix=settings.node_id_prefix, busy=self._busy, moved=self._moved
         )
-        self._worker = Worker(store, self._executor, PYTHON, self._member.node_id, self._member.heartbeat.in_touch)
+        self._worker = Worker(store, self._executor, self._member.heartbeat.node, self._member.heartbeat.in_touch)
         self._loop = WorkerLoop(self._worker, settings.task_polling_interval)
 
     def _ended(self) -> None:

@@ -54,6 +54,11 @@ class Heartbeat:
         """The id under which the process is registered now."""
         return self._node.node_id
 
+    @property
+    def node(self) -> NewNode:
+        """What the process says of itself."""
+        return self._node
+
     def register(self) -> None:
         """Appear in the registry."""
         before = time.monotonic()

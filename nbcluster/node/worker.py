@@ -18,7 +18,7 @@ from nbcluster.node.claiming import Claiming
 from nbcluster.node.executor import Call, Executor, Outcome
 from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
 from nbcluster.node.preparing import Preparing
-from nbcluster.records import Claim, Finish
+from nbcluster.records import Claim, Finish, NewNode
 from nbcluster.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,15 +30,13 @@ COMPARE_EVERY = 5.0
 class Worker:
     """The work of one node.  ``in_touch`` tells whether its heartbeats arrive, so that it may claim."""
 
-    def __init__(
-        self, store: Store, executor: Executor, python: str, node_id: str, in_touch: Callable[[], bool]
-    ) -> None:
+    def __init__(self, store: Store, executor: Executor, node: NewNode, in_touch: Callable[[], bool]) -> None:
         self._store = store
         self._executor = executor
-        self._claiming = Claiming(store, executor, python, node_id)
+        self._claiming = Claiming(store, executor, node)
         self._preparing = Preparing(store)
         self._in_touch = in_touch
-        self._node_id = node_id
+        self._node_id = node.node_id
         self._stopped_steps: set[int] = set()
         self._revalidate = False
         self._held: dict[int, tuple[Claim, float]] = {}

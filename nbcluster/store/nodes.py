@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from nbcluster.labels import as_json, from_json
 from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus, node_sources
 from nbcluster.records import NewNode, Node
 from nbcluster.store.engine import Database
@@ -43,6 +44,7 @@ class NodeRegistry:
                     slots=node.slots,
                     python=node.python,
                     version=node.version,
+                    labels=as_json(node.labels),
                 )
             )
         )
@@ -130,6 +132,8 @@ class NodeRegistry:
                 version=row.version,
                 started=row.created_time,
                 heartbeat_age=max(0.0, float(row.age)),
+                labels=from_json(row.labels),
+                watched=bool(row.watched),
             )
             for row in rows
         ]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from nbcluster.records import Claim, Finish, NewPartition, StepToRun
 from nbcluster.store import Store
@@ -14,6 +14,8 @@ from nbcluster.store.jobs import Submitted
 from tests.builders import a_new_job, a_new_node, completed
 
 T = TypeVar("T")
+
+Statement = tuple[str, Any]
 
 EVERYTHING = 100_000
 
@@ -48,6 +50,21 @@ def earlier(store: Store, table: str, column: str, seconds: float, where: str, *
     moved = f"{column} {_EARLIER[store.database.dialect.name]}"
     changed = change(store, f"UPDATE {table} SET {column} = {moved} WHERE {where}", seconds=seconds, **bound)
     assert changed, f"nothing in {table} where {where}"
+
+
+def statements_of(store: Store, work: Callable[[], object]) -> list[Statement]:
+    """What the database is asked while ``work`` runs."""
+    asked: list[Statement] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(store.database.engine, "before_cursor_execute", remember)
+    try:
+        work()
+    finally:
+        event.remove(store.database.engine, "before_cursor_execute", remember)
+    return asked
 
 
 # --- nodes ---------------------------------------------------------------------------------------

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from nbcluster.records import StepToRun
 from nbcluster.store import Store, open_store, schema
 from tests.builders import completed, handed_back
 from tests.postgres import PostgresServer
-from tests.store.acts import change, ids, lose, register, submit, take
+from tests.store.acts import Statement, change, ids, lose, register, statements_of, submit, take
 
 MANY = 20_000
-
-Statement = tuple[str, Any]
-
-
-def statements_of(store: Store, work: Callable[[], object]) -> list[Statement]:
-    """What the database is asked while ``work`` runs."""
-    asked: list[Statement] = []
-
-    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(store.database.engine, "before_cursor_execute", remember)
-    try:
-        work()
-    finally:
-        event.remove(store.database.engine, "before_cursor_execute", remember)
-    return asked
 
 
 def plan(store: Store, statement: Statement) -> str:

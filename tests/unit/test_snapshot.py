@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from nbcluster.lifecycle import JobStatus, NodeStatus
+from nbcluster.obstacles import obstacles
 from nbcluster.records import JobSnapshot, Node, Progress
-from nbcluster.snapshot import node_views, obstacles
+from nbcluster.snapshot import node_views
 from tests.builders import PYTHON, a_node, a_progress
 
 URL = "sqlite:///cluster.db"
 
 
-def why(*nodes: Node, progress: Progress | None = None) -> tuple[str, ...]:
-    return obstacles(progress or a_progress(pending=3), nodes, PYTHON, URL, silent_after=10.0)
+def why(*nodes: Node, progress: Progress | None = None, require: tuple[str, ...] = ()) -> tuple[str, ...]:
+    return obstacles(progress or a_progress(pending=3), nodes, PYTHON, URL, silent_after=10.0, require=require)
 
 
 # --- why nothing moves ---------------------------------------------------------------------------
@@ -56,6 +57,36 @@ def test_a_node_of_another_python_is_named() -> None:
 def test_when_no_node_has_the_right_python_it_is_told_which_to_start() -> None:
     sentences = why(a_node("b-1", python="3.12"))
     assert sentences[-1] == "No node can run this job: start one with Python 3.11"
+
+
+def test_a_label_that_no_node_has_is_named_with_the_command_that_helps() -> None:
+    (sentence,) = why(a_node(), a_node("b-1", labels=("mem=16",)), require=("gpu", "mem>=8"))
+    assert sentence == "No live node has gpu: start one with nbcluster-node --label gpu --label mem=8"
+    assert why(a_node(labels=("gpu", "mem=8")), require=("gpu", "mem>=8")) == ()
+
+
+def test_labels_that_no_node_has_together_are_named_together() -> None:
+    (sentence,) = why(a_node(labels=("gpu",)), a_node("b-1", labels=("mem=64",)), require=("gpu", "mem>=32"))
+    assert sentence.startswith("No live node has gpu and mem>=32 together: start one")
+
+
+def test_a_node_or_a_machine_that_is_not_there_is_named() -> None:
+    (sentence,) = why(a_node(), require=("node=alpha",))
+    assert sentence == "No live node has node=alpha: start one with nbcluster-node --node-id-prefix alpha"
+    (sentence,) = why(a_node(), require=("host=lab7",))
+    assert sentence == "No live node has host=lab7: start one with nbcluster-node on lab7"
+    assert why(a_node("alpha-1", host="lab7"), require=("node=alpha", "host=lab7")) == ()
+
+
+def test_when_the_only_fitting_node_has_another_python_that_is_told() -> None:
+    first, second = why(a_node(), a_node("b-1", python="3.12", labels=("gpu",)), require=("gpu",))
+    assert first.startswith("Node b-1 runs Python 3.12, this job needs 3.11")
+    assert second == "No node can run this job: start one with Python 3.11 and --label gpu"
+
+
+def test_without_a_node_the_command_has_the_labels() -> None:
+    (sentence,) = why(require=("gpu", "mem>=32"))
+    assert sentence.endswith(f"nbcluster-node --url '{URL}' --label gpu --label mem=32")
 
 
 @pytest.mark.parametrize("changes", [{"status": JobStatus.COMPLETED}, {"pending": 0, "claimed": 0, "completed": 3}])

@@ -14,7 +14,7 @@ from nbcluster.records import Claim, Signed, StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
 from nbcluster.store.events import EventLog
-from nbcluster.store.tables import partitions
+from nbcluster.store.tables import job_execution, partitions
 from nbcluster.store.wakeup import WORK
 
 # Written out in the statement, so that the planner sees that the partial indexes fit.
@@ -174,6 +174,11 @@ class Claims:
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return [(row[0], row[1], row[2]) for row in rows]
 
+    def running_by_user(self) -> dict[str, int]:
+        """How many partitions each user has CLAIMED in the whole cluster."""
+        rows = self._database.read(lambda connection: connection.execute(_RUNNING_BY_USER).all())
+        return {row[0]: int(row[1]) for row in rows}
+
     def give_back(self, node_id: str, claims: Sequence[tuple[int, int, int]]) -> None:
         """Make claims of a node, which it never began, PENDING again."""
 
@@ -203,6 +208,15 @@ class Claims:
             self._database.announce(connection, [WORK])
 
         self._database.write(work)
+
+
+# Reads the index of what is CLAIMED: a handful of rows for each slot, however long the history.
+_RUNNING_BY_USER = (
+    select(job_execution.c.user_name, func.count())
+    .join(partitions, partitions.c.job_execution_id == job_execution.c.job_execution_id)
+    .where(partitions.c.status == CLAIMED)
+    .group_by(job_execution.c.user_name)
+)
 
 
 def _tell(events: EventLog, connection: Connection, phase: Phase, claims: Sequence[Claim]) -> None:
