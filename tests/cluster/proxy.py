@@ -1,4 +1,4 @@
-"""A TCP proxy before the database, to cut connections and to lose the answers to COMMITs."""
+"""A TCP proxy before the database: cuts connections, swallows or delays what passes, loses the answers to COMMITs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 
 _PREPARED = re.compile(rb"(_pg3_\d+)\0([A-Z][^\0]*)\0")
 _NAMED = re.compile(rb"_pg3_\d+")
@@ -21,6 +22,8 @@ class Proxy:
         self._listener: socket.socket | None = None
         self.port = 0
         self._lost_after: bytes | None = None
+        self._passing = threading.Event()
+        self._seconds = 0.0
         self.restore()
 
     def lose_answer(self, after: str) -> None:
@@ -32,8 +35,23 @@ class Proxy:
         """Whether the answer has been lost by now."""
         return self._lost_after is None
 
+    def delay(self, seconds: float) -> None:
+        """From now on let every answer arrive so much later; 0 ends it."""
+        self._seconds = seconds
+
+    def black_hole(self) -> None:
+        """Accept connections and keep them open, and let nothing through in either direction.
+
+        What was sent meanwhile arrives after ``restore``, as TCP would send it again: also the
+        COMMIT of a client that has given up by then.
+        """
+        self._passing.clear()
+
     def restore(self) -> None:
-        """Accept connections (again), at the same port."""
+        """Accept connections (again), at the same port, and let everything pass."""
+        self._passing.set()
+        if self._listener is not None:
+            return
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
@@ -43,7 +61,7 @@ class Proxy:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """Refuse new connections and reset those that are open."""
+        """Refuse new connections and reset those that are open, whatever was held back in them."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
@@ -53,6 +71,7 @@ class Proxy:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
             close(*pair)
+        self._passing.set()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -84,7 +103,9 @@ class Proxy:
                             self._lost_after = None
                             muted.set()
                     ran = b""
+                self._passing.wait()
                 server.sendall(data)
+        self._passing.wait()
         close(client, server)
 
     def _to_client(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
@@ -92,6 +113,8 @@ class Proxy:
             while data := server.recv(1 << 16):
                 if muted.is_set():
                     break  # it was committed, and nobody will hear of it
+                time.sleep(self._seconds)
+                self._passing.wait()
                 client.sendall(data)
         close(client, server)
 
