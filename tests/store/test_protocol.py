@@ -138,8 +138,10 @@ class Protocol(RuleBasedStateMachine):
         claimed: Counter[int] = Counter()
         started: Counter[int] = Counter()
         over: set[int] = set()
+        # FENCED tells of an outcome that was dropped, whenever it comes.
         for phase, members in rows(
-            self.store, "SELECT phase, members FROM batch_events WHERE members IS NOT NULL ORDER BY event_id"
+            self.store,
+            "SELECT phase, members FROM batch_events WHERE members IS NOT NULL AND phase <> 'FENCED' ORDER BY event_id",
         ):
             for partition, attempt in parse_members(members):
                 assert partition not in over, f"{phase} after the end of {partition}"
