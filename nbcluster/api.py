@@ -6,7 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,11 @@ from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
+from nbcluster.options import options_from, rules_of
 from nbcluster.records import JobRow, Node, Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.submission import Options, candidates, prepare, store_job
+from nbcluster.storing import candidates, only_step, row_of, store_job
+from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,8 +103,14 @@ class Cluster:
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``.  When it returns, the job is stored and nothing of
-        it can be lost.  Raises InputError or PayloadError, and then nothing was stored.
+        ``transferable``, ``max_capture``; ``retries`` of failed items with ``retry_on`` and
+        ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
+
+        The same name, function and input are the same job: it is re-attached to, or gone on
+        with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  When it
+        returns, the job is stored and nothing of it can be lost.  Raises InputError or
+        PayloadError, and then nothing was stored.
         """
         return self._submit(function, items, payload.ITEMS, options)
 
@@ -123,17 +131,31 @@ class Cluster:
         return self._submit(function, ((), {}), payload.CALL, options)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
-        try:
-            options = Options(**given)
-        except TypeError:
-            unknown = ", ".join(sorted(set(given) - set(Options.__dataclass_fields__)))
-            known = ", ".join(Options.__dataclass_fields__)
-            raise InputError(f"unknown option {unknown}; known are {known}") from None
-        alive = candidates(self._workers())
+        options = options_from(given)
+        workers = self._workers()
+        alive = candidates(workers, require=rules_of(options).require)
         slots = sum(one.slots for one in alive) or usable_cores()
         prepared = prepare(function, source, mode, options, slots, self.settings)
-        row = store_job(self.store, prepared, self.settings, self.node_id, alive)
-        return JobHandle(self, row, [part.items for part in prepared.parts])
+        return self._store_prepared(prepared, workers, announce=options.announce)
+
+    def _store_prepared(self, prepared: Prepared, workers: Sequence[Node], *, announce: bool) -> JobHandle:
+        """Store a job, or attach to the run of the same instance; gives its handle."""
+        stored = store_job(self.store, prepared, self.settings, self.node_id, workers)
+        fresh = stored.found is None
+        handle = JobHandle(
+            self,
+            stored.row,
+            [part.items for part in prepared.main.parts] if fresh else None,
+            [only_step(stored.row)] if fresh and len(prepared.steps) == 1 else None,
+        )
+        handle.note = stored.note
+        if announce and stored.note:
+            log.warning("%s", stored.note)
+        return handle
+
+    def row_of(self, job_id: int) -> JobRow:
+        """The job as it is now.  Raises UnknownJob."""
+        return row_of(self.store, job_id)
 
     def _workers(self) -> list[Node]:
         return list(self.store.nodes.workers(self.settings.unreachable_node_threshold))
@@ -188,9 +210,21 @@ class Cluster:
 
     # --- act --------------------------------------------------------------------------
 
-    def cancel(self, job: str | int) -> None:
-        """Stop a job; what is finished stays."""
-        self.job(job).cancel()
+    def cancel(self, job: str | int, now: bool = False) -> None:
+        """Stop a job; what is finished stays.  With ``now`` what runs is killed at once."""
+        self.job(job).cancel(now=now)
+
+    def pause(self, job: str | int) -> None:
+        """Let no more partitions of a job begin until ``resume``."""
+        self.job(job).pause()
+
+    def resume(self, job: str | int) -> JobHandle:
+        """Let a paused job go on, or go on with a failed or stopped one in a new execution."""
+        return self.job(job).resume()
+
+    def retry(self, job: str | int, partition: int | None = None) -> JobHandle:
+        """Run what failed of a job again, or one ``partition`` of it, in a new execution."""
+        return self.job(job).retry(partition)
 
     def up(self, nodes: int = 1, slots: int | None = None, timeout: float = 30.0) -> list[str]:
         """Start nodes on this machine and wait until they beat; gives their ids.

@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
-from nbcluster.errors import (
-    DatabaseUnreachable,
-    InputError,
-    JobFailed,
-    JobStopped,
-    LoginRefused,
-    PartitionError,
-    UnknownJob,
-    WaitTimeout,
-)
-from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
-from nbcluster.reading import Item, ResultReader
-from nbcluster.records import ItemError, JobRow, JobSnapshot, Progress
+from nbcluster.errors import InputError, UnknownJob
+from nbcluster.lifecycle import JobStatus, StopRequest
+from nbcluster.looking import StepHandle, starts
+from nbcluster.records import JobRow, JobSnapshot, StepRow
 from nbcluster.snapshot import take_snapshot
 from nbcluster.store.wakeup import job_topic
+from nbcluster.waiting import Waiting
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nbcluster.api import Cluster
 
-log = logging.getLogger(__name__)
 
-_SHOWN_GROUPS = 3
-_MANY = 50
-_QUIET_SHARE = 4
-"""With many open partitions, a look is followed by a pause of this many times its own cost."""
+class JobHandle(StepHandle):
+    """One job execution.  Everything is read from the database: any kernel can have a handle of any job.
 
+    Its items are those of the main step: of ``map`` and its siblings the mapped one, of a
+    pipeline the last one.  ``result()`` gives the value of ``aggregate=`` where there is one.
+    ``step(name)`` is a handle of any step.
+    """
 
-class JobHandle:
-    """One job execution.  Everything is read from the database: any kernel can have a handle of any job."""
+    _known_steps: list[StepRow] | None
 
-    def __init__(self, cluster: Cluster, row: JobRow, sizes: Sequence[int] | None = None) -> None:
-        self._cluster = cluster
-        self._store = cluster.store
-        self._row = row
-        self._final: Progress | None = None
-        self._fresh = sizes is not None
-        self._first_items = None if sizes is None else _starts(sizes)
+    def __init__(
+        self, cluster: Cluster, row: JobRow, sizes: Sequence[int] | None = None, steps: Sequence[StepRow] | None = None
+    ) -> None:
+        super().__init__(cluster, row)
+        self.note: str | None = None
+        """What submitting it found, in one sentence, when it is no new run."""
+        self._follow(row, fresh=sizes is not None)
+        self._first_items = None if sizes is None else starts(sizes)
+        if steps is not None:
+            self._known_steps = list(steps)
+
+    def _follow(self, row: JobRow, *, fresh: bool = False) -> None:
+        """From now on this handle is of that execution."""
+        self._row, self._first_items = row, None
+        self._known_steps = None
+        self._waiting = Waiting(
+            self._cluster,
+            row,
+            lambda: self._store.views.progress(row.job_execution_id, row.step_execution_id),
+            fresh=fresh,
+        )
 
     # --- identity -------------------------------------------------------------
 
@@ -74,11 +75,6 @@ class JobHandle:
         return self._row.created
 
     @property
-    def code(self) -> str | None:
-        """The source text it was submitted with."""
-        return self._row.source or None
-
-    @property
     def state(self) -> str:
         """STARTED, COMPLETED, FAILED or STOPPED."""
         return self._progress().status.value
@@ -93,86 +89,67 @@ class JobHandle:
 
         return mimebundle(self)
 
-    # --- waiting ----------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------
 
-    def _progress(self) -> Progress:
-        if self._final is not None:
-            return self._final
-        progress = self._store.views.progress(self.id, self._row.step_execution_id)
-        if progress.status in JOB_FINAL:
-            self._final = progress
-        return progress
+    def steps(self) -> list[str]:
+        """The names of its steps, in order."""
+        return [step.name for step in self._steps()]
 
-    def done(self) -> bool:
-        """Whether the job's state is final."""
-        return self._progress().status in JOB_FINAL
+    def step(self, name: str) -> StepHandle:
+        """One step: its results, frame, partitions, logs, errors and state.  Raises InputError for an unknown one."""
+        found = next((step for step in self._steps() if step.name == name), None)
+        if found is None:
+            raise InputError(f"{self.name} has no step {str(name)[:60]!r}; its steps are {', '.join(self.steps())}")
+        return self._handle_of(found)
 
-    def wait(self, timeout: float | None = None) -> JobHandle:
-        """Wait until the job's state is final; ``timeout`` in seconds.
+    def _steps(self) -> list[StepRow]:
+        if self._known_steps is None:
+            self._known_steps = self._store.steps.of_job(self.id)
+        return self._known_steps
 
-        Raises WaitTimeout when it is not by then; the job goes on.  An interrupt ends
-        the waiting, not the job.
+    def _handle_of(self, step: StepRow) -> StepHandle:
+        return StepHandle(
+            self._cluster,
+            replace(
+                self._row,
+                step_execution_id=step.step_execution_id,
+                step_name=step.name,
+                mode=step.mode,
+                strategy=step.strategy,
+                source=step.source,
+                input_of=step.input_of,
+            ),
+        )
+
+    def result(self) -> Any:
+        """The value of ``aggregate=``, or of a job of one item.  Waits.
+
+        Raises PartitionError with the remote traceback; JobFailed or JobStopped when the
+        aggregation did not come about.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for progress in self._changes(deadline):
-            if progress.status in JOB_FINAL:
-                return self
-        raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
+        aggregate = next((step for step in self._steps() if step.aggregates(self._row.step_name)), None)
+        if aggregate is None:
+            return super().result()
+        self.wait()
+        ended = next(step for step in self._store.steps.of_job(self.id) if step.name == aggregate.name)
+        if ended.status is not JobStatus.COMPLETED and not ended.failed:
+            self._raise_unless_completed()
+        return self._handle_of(ended).result()
 
-    def _changes(self, deadline: float | None = None) -> Iterator[Progress]:
-        """How far the job is, now and whenever that may have changed, until it is final or ``deadline``."""
-        if self._final is not None or not self._fresh:
-            progress = self._look_patiently(deadline)
-            yield progress
-            if progress.status in JOB_FINAL:
-                return
-        self._cluster.join()
-        changed = threading.Event()
-        unsubscribe = self._store.wakeup.subscribe(job_topic(self.id), changed.set)
-        self._fresh = False
-        try:
-            while deadline is None or time.monotonic() < deadline:
-                changed.clear()
-                began = time.monotonic()
-                progress = self._look_patiently(deadline)
-                yield progress
-                if progress.status in JOB_FINAL:
-                    return
-                spent = time.monotonic() - began
-                if progress.open > _MANY:
-                    time.sleep(min(0.1, spent * _QUIET_SHARE))
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                poll = self._cluster.settings.master_check_interval
-                changed.wait(poll if left is None else min(poll, left))
-        finally:
-            unsubscribe()
+    def failure(self) -> str:
+        """Why the job failed: of each step that failed, at most three groups of errors."""
+        if len(self._steps()) == 1:
+            return super().failure()
+        failed = [step for step in self._store.steps.of_job(self.id) if step.failed]
+        texts = [
+            super(JobHandle, self).failure()
+            if step.name == self._row.step_name
+            else f"{self.name}: step {self._handle_of(step).failure()}"
+            for step in failed
+        ]
+        return "\n".join(texts)
 
-    def _look_patiently(self, deadline: float | None) -> Progress:
-        """Look.  While the database is away the nodes keep what they have: say so once, and try until it is back."""
-        settings = self._cluster.settings
-        end = time.monotonic() + settings.database_patience
-        end = end if deadline is None else min(end, deadline)
-        told = False
-        while True:
-            try:
-                return self._look()
-            except DatabaseUnreachable as error:
-                if isinstance(error, LoginRefused) or time.monotonic() > end:
-                    raise
-                if not told:
-                    log.warning("%s; waiting for it to come back", error)
-                told = True
-                time.sleep(settings.master_check_interval)
-
-    def _look(self) -> Progress:
-        progress = self._progress()
-        if progress.open or progress.status in JOB_FINAL:
-            return progress
-        status = self._cluster.finish_if_master(self._row)
-        if status is None:  # another process is its master, or was quicker
-            return self._progress()
-        self._final = replace(progress, status=status)
-        return self._final
+    # --- waiting ----------------------------------------------------------------
 
     def add_done_callback(self, function: Callable[[JobHandle], object]) -> None:
         """Call ``function(handle)`` in this kernel when the job is final.  It dies with the kernel."""
@@ -187,206 +164,66 @@ class JobHandle:
         """Call ``callback()`` from a background thread when something changed; gives the function that ends it."""
         return self._store.wakeup.subscribe(job_topic(self.id), callback)
 
-    # --- results ------------------------------------------------------------------
-
-    def results(self) -> list[Any]:
-        """The values in input order.  Waits.  Raises JobFailed or JobStopped; frame() still shows what is good.
-
-        Raises PartitionError for a result that was altered in the database or cannot be rebuilt here.
-        """
-        self.wait()
-        self._raise_unless_completed()
-        return [self._value(item) for item in self._items(self._all(), inputs=False)]
-
-    def result(self) -> Any:
-        """The value of a job of one item.  Waits.  Raises PartitionError with the remote traceback."""
-        self.wait()
-        items = list(self._items(self._all(), inputs=False))
-        if len(items) != 1:
-            raise InputError(f"{self.name} has {len(items)} items; use results() or frame()")
-        return self._value(items[0])
-
-    def frame(self, partial: bool = False) -> pd.DataFrame:
-        """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
-
-        Waits for the end; with ``partial=True`` gives the rows of the partitions that are
-        final now.  ``seconds`` is each item's time on its node.
-        """
-        from nbcluster.frames import items_frame
-
-        if not partial:
-            self.wait()
-        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
-        return items_frame(self._items(final, inputs=True))
-
-    def iter(self) -> Iterator[Any]:
-        """The values in input order, as they come.  Raises PartitionError at a failed item."""
-        waiting = list(range(len(self._offsets())))
-        for final in self._finals():
-            ready = []
-            while waiting and waiting[0] in final:
-                ready.append(waiting.pop(0))
-            for item in self._items(ready, inputs=False):
-                yield self._value(item)
-
-    def as_completed(self) -> Iterator[tuple[Any, Any]]:
-        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed."""
-        seen: set[int] = set()
-        refused: list[Item] = []
-        for final in self._finals():
-            new = sorted(final - seen)
-            seen |= final
-            for item in self._items(new, inputs=True):
-                if item.error is None:
-                    yield item.input, item.value
-                else:
-                    refused[:] = [item]
-        self._raise_unless_completed()
-        for item in refused:  # it was completed on its node, and cannot be read here
-            self._value(item)
-
-    def _finals(self) -> Iterator[set[int]]:
-        """The indexes of the partitions that are final, whenever there are more."""
-        known = -1
-        for progress in self._changes():
-            number = progress.completed + progress.failed
-            if number > known:
-                known = number
-                yield set(self._store.views.indexes(self._row.step_execution_id, FINAL))
-
-    def errors(self) -> pd.DataFrame:
-        """One row a failed input so far: item, partition, node, attempt, error, message, traceback."""
-        from nbcluster.frames import errors_frame
-
-        return errors_frame(self._failed_items())
-
-    def _failed_items(self) -> Iterator[Item]:
-        failed = self._store.views.indexes(self._row.step_execution_id, (PartitionStatus.FAILED,))
-        offsets = self._offsets()
-        return ResultReader(self._store, self._row).errors(failed, [offsets[index] for index in failed])
-
-    def _items(self, indexes: list[int], *, inputs: bool) -> Iterator[Item]:
-        offsets = self._offsets()
-        return ResultReader(self._store, self._row).items(indexes, [offsets[i] for i in indexes], inputs=inputs)
-
-    def _all(self) -> list[int]:
-        return list(range(len(self._offsets())))
-
-    def _offsets(self) -> list[int]:
-        """Where each partition's items begin in the input."""
-        if self._first_items is None:
-            self._first_items = _starts(self._store.views.sizes(self._row.step_execution_id))
-        return self._first_items
-
-    def _raise_unless_completed(self) -> None:
-        status = self._progress().status
-        if status is JobStatus.STOPPED:
-            raise JobStopped(f"{self.name} was stopped; what is finished is in frame(), resume() goes on")
-        if status is JobStatus.FAILED:
-            raise JobFailed(self.failure())
-
-    def failure(self) -> str:
-        """Why the job failed, in at most three groups of errors."""
-        groups: dict[tuple[str, str], list[Item]] = {}
-        for item in self._failed_items():
-            assert item.error is not None
-            groups.setdefault((item.error.error_type, item.error.message), []).append(item)
-        ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].index))
-        lines = [
-            f"{len(items)} x {kind}: {message[:300]}, first at item {items[0].index} (partition {items[0].partition})"
-            for (kind, message), items in ranked[:_SHOWN_GROUPS]
-        ]
-        if len(ranked) > _SHOWN_GROUPS:
-            lines.append(f"and {len(ranked) - _SHOWN_GROUPS} more kinds of error")
-        failed = sum(map(len, groups.values()))
-        total = self._progress().items
-        return f"{self.name}: {failed} of {total} items failed\n  " + "\n  ".join(lines)
-
-    def _value(self, item: Item) -> Any:
-        if item.error is not None:
-            raise self._partition_error(item, item.error)
-        return item.value
-
-    def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
-        return PartitionError(
-            f"{error.error_type}: {error.message} (item {item.index} of {self.name}, partition {item.partition}, "
-            f"on {item.node}, attempt {item.attempt})",
-            index=item.index,
-            partition=item.partition,
-            node=item.node,
-            attempt=item.attempt,
-            error_type=error.error_type,
-            remote_traceback=error.traceback,
-        )
-
-    # --- inspection -----------------------------------------------------------------
-
-    def partitions(self) -> pd.DataFrame:
-        """One row a partition: state, node, attempt, how it ended, seconds."""
-        from nbcluster.frames import partitions_frame
-
-        return partitions_frame(self._store.views.partitions(self._row.step_execution_id))
-
-    def nodes(self) -> pd.DataFrame:
-        """The nodes that completed partitions of this job: node, done."""
-        from nbcluster.frames import done_frame
-
-        return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
-
-    def logs(self, partition: int) -> str:
-        """What the last attempt of a partition printed."""
-        partition = self._check_partition(partition)
-        return self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
-
-    def traceback(self, partition: int) -> str:
-        """The remote traceback of a partition's first failed item; empty when none failed."""
-        partition = self._check_partition(partition)
-        offsets = self._offsets()
-        reader = ResultReader(self._store, self._row)
-        first = next(iter(reader.errors([partition], [offsets[partition]])), None)
-        return "" if first is None or first.error is None else first.error.traceback or first.error.message
-
-    def _check_partition(self, partition: int) -> int:
-        """The number as an int: what comes out of a frame is one of numpy's."""
-        number = len(self._offsets())
-        if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
-            raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
-        return int(partition)
-
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
         return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
 
     # --- control ----------------------------------------------------------------------
 
-    def cancel(self, wait: bool = True) -> None:
+    def cancel(self, now: bool = False, wait: bool = True) -> None:
         """Stop the job: running partitions get SIGINT and are then killed; what is finished stays.
 
-        With ``wait`` returns when nothing runs any more.
+        With ``now`` they are killed at once: busy loops and native code stop too.  With
+        ``wait`` returns when nothing runs any more.
         """
-        if self._store.coordination.request_stop(self.id) and wait:
+        how = StopRequest.NOW if now else StopRequest.STOP
+        if self._store.coordination.request_stop(self.id, how) and wait:
             self.wait()
 
-    def resume(self) -> JobHandle:
-        """Go on with a stopped or failed job: a new execution with the stored split.
+    def pause(self) -> None:
+        """Let no more partitions begin until ``resume()``; those that run, run on.
 
-        Only unfinished partitions run.  This handle follows the new execution.
+        Raises InputError when the job has ended or is being stopped.
         """
-        self._cluster.join()
-        resumed = self._store.jobs.resume(self.id, self._cluster.node_id)
-        if resumed is None:
+        if not self._store.coordination.pause(self.id, paused=True) and not self._store.coordination.paused(self.id):
             state = self._progress().status
-            why = "it is complete" if state is JobStatus.COMPLETED else f"it is {state}"
-            if state in (JobStatus.FAILED, JobStatus.STOPPED):
-                why = f"a newer execution of it exists; use job({self.name!r})"
-            raise InputError(f"{self.name} cannot be resumed: {why}")
-        row = self._store.views.job(resumed.job_execution_id)
-        if row is None:
-            raise UnknownJob(f"job {resumed.job_execution_id} is gone")
-        self._row, self._final, self._first_items = row, None, None
+            why = "it is being stopped" if state is JobStatus.STARTED else f"it is {state}"
+            raise InputError(f"{self.name} cannot be paused: {why}")
+
+    def resume(self) -> JobHandle:
+        """Let a paused job go on; or go on with a stopped or failed one: a new execution with the stored split.
+
+        Only unfinished partitions run.  This handle follows the new execution.  Raises
+        InputError when there is nothing to go on with.
+        """
+        if self._store.coordination.pause(self.id, paused=False):
+            return self
+        return self._go_on("resumed")
+
+    def retry(self, partition: int | None = None) -> JobHandle:
+        """Run ``partition`` again, whatever became of it; without a number, all that is not COMPLETED.
+
+        A new execution with the stored split, which this handle follows; what follows from
+        the partition (later steps, the aggregation) is computed again.  Raises InputError
+        while the job runs, and when nothing of it failed.
+        """
+        if partition is None:
+            return self._go_on("retried")
+        return self._go_on("retried", [self._check_partition(partition)])
+
+    def _go_on(self, what: str, again: Sequence[int] = ()) -> JobHandle:
+        resumed = self._store.jobs.resume(self.id, self._cluster.node_id, again)
+        if resumed is None:
+            raise InputError(f"{self.name} cannot be {what}: {self._why_not(again)}")
+        self._follow(self._cluster.row_of(resumed.job_execution_id))
         return self
 
-
-def _starts(sizes: Sequence[int]) -> list[int]:
-    """Where each partition begins, from how many items each holds."""
-    return [0, *accumulate(sizes)][: len(sizes)]
+    def _why_not(self, again: Sequence[int]) -> str:
+        state = self._progress().status
+        if state is JobStatus.STARTED:
+            return "it is being stopped; wait() for its end" if self._progress().stop_requested else "it is STARTED"
+        if state is JobStatus.COMPLETED and not again:
+            return "it is complete"
+        if self._store.views.job(self.id) is None:
+            raise UnknownJob(f"job {self.id} is gone")
+        return f"a newer execution of it exists; use job({self.name!r})"

@@ -11,6 +11,7 @@ because only it can carry classes and functions that live in a notebook.
 
 from __future__ import annotations
 
+import copyreg
 import io
 import linecache
 import pickle
@@ -177,6 +178,40 @@ def _bad_values(values: Sequence[Any]) -> Iterator[tuple[int, str]]:
             _reread([value], dump([value]))
         except BaseException as error:
             yield place, f"the result ({_type_name(value)}) cannot be pickled: {_reason(error)}"
+
+
+def by_reference(value: Any) -> bool:
+    """Whether a function or class travels as a name to import, and not with its code."""
+    module = getattr(value, "__module__", None)
+    if module in (None, "__main__") or module not in sys.modules:
+        return False
+    if any(module == one or module.startswith(f"{one}.") for one in cloudpickle.list_registry_pickle_by_value()):
+        return False
+    found: Any = sys.modules[module]
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value
+
+
+Buffer = pickle.PickleBuffer
+"""How large arrays hand out their bytes when they are taken apart."""
+
+
+def reduced(value: Any) -> tuple[Any, ...] | str | None:
+    """What pickle would make an object from; None when it cannot be taken apart."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        return reduce(value) if reduce is not None else value.__reduce_ex__(_PROTOCOL)
+    except Exception:
+        return None
+
+
+def content(value: Any) -> bytes | None:
+    """An object's pickle; None when it has none."""
+    try:
+        return dump(value)
+    except Exception:
+        return None
 
 
 # --- naming the culprit ----------------------------------------------------

@@ -12,11 +12,15 @@ from nbcluster import payload
 from nbcluster.errors import PayloadError, SignatureError
 from nbcluster.lifecycle import ExitCode
 from nbcluster.records import ItemError, JobRow, StoredResult
-from nbcluster.signing import Signer, result_body
+from nbcluster.signing import check_result
 from nbcluster.store import Store
 
 BATCH = 256
 """Partitions that are read at once: the kernel never holds more unread results than these."""
+
+
+_WITHOUT_INPUTS = (payload.VALUES, payload.OUTCOME)
+"""Modes whose one call is given everything: too much to be shown beside its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,33 @@ class ResultReader:
     def items(self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool) -> Iterator[Item]:
         """The items of final partitions ``indexes``, whose first items are at ``first_items``."""
         first = dict(zip(indexes, first_items, strict=True))
+        own = inputs and self._job.input_of is None and self._job.mode not in _WITHOUT_INPUTS
         for start in range(0, len(indexes), BATCH):
-            stored = self._store.outcomes.read(
-                self._job.step_execution_id, indexes[start : start + BATCH], arguments=inputs
-            )
-            for one in stored:
-                yield from self._items_of(one, first[one.index], inputs)
+            batch = indexes[start : start + BATCH]
+            chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
+            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
+                given = self._inputs(one) if own else chained.get(one.index, ())
+                yield from self._items_of(one, first[one.index], given)
 
-    def _items_of(self, stored: StoredResult, first: int, inputs: bool) -> Iterator[Item]:
-        given = self._inputs(stored) if inputs else [None] * stored.items
+    def _chained(self, indexes: Sequence[int]) -> dict[int, Sequence[Any]]:
+        """The inputs of partitions that were given what an earlier step gave."""
+        before = self._job.input_of
+        step = self._store.steps.id_of(self._job.job_execution_id, before) if before is not None else None
+        if step is None or before is None or self._job.mode in _WITHOUT_INPUTS:
+            return {}
+        found: dict[int, Sequence[Any]] = {}
+        for stored in self._store.outcomes.read(step, indexes, arguments=False):
+            if stored.result is None:
+                continue
+            try:
+                check_result(self._store.signer, self._job.uid, before, stored)
+                values = payload.unpack(stored.result.values, f"the result of partition {stored.index} of {before}")
+            except (SignatureError, PayloadError):
+                continue
+            found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
+        return found
+
+    def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any]) -> Iterator[Item]:
         values, seconds, errors = self._values(stored)
         for place in range(stored.items):
             yield Item(
@@ -86,7 +108,7 @@ class ResultReader:
         if stored.result is None:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
         try:
-            check_result(self._store.signer, self._job, stored)
+            check_result(self._store.signer, self._job.uid, self._job.step_name, stored)
             values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
         except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
             kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
@@ -121,18 +143,6 @@ def _whole_partition(stored: StoredResult) -> dict[int, ItemError]:
 
 def _of_all_items(count: int, error_type: str, message: str) -> dict[int, ItemError]:
     return {place: ItemError(place, error_type, message, "") for place in range(count)}
-
-
-def check_result(signer: Signer, job: JobRow, stored: StoredResult) -> None:
-    """Raise SignatureError unless the result was made by this very attempt."""
-    assert stored.result is not None
-    result = stored.result
-    signer.check(
-        result.mac,
-        "result",
-        job.uid, job.step_name, stored.index, stored.attempt, stored.token,
-        body=result_body(result.values, result.errors, result.seconds),
-    )  # fmt: skip
 
 
 def item_errors(text: str) -> list[ItemError]:

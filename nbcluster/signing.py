@@ -22,6 +22,7 @@ from pathlib import Path
 
 from nbcluster.config import config_directory
 from nbcluster.errors import ConfigError, SignatureError
+from nbcluster.records import StoredResult
 
 _CONTEXT = b"nbcluster/1\0"
 _KEY_BYTES = 32
@@ -60,6 +61,18 @@ def result_body(values: bytes, errors: str, seconds: bytes) -> bytes:
     """The bytes a result's signature covers: digests of its parts, so that none can be exchanged."""
     digest = hashlib.sha256
     return digest(values).digest() + digest(errors.encode()).digest() + digest(seconds).digest()
+
+
+def check_result(signer: Signer, uid: str, step_name: str, stored: StoredResult) -> None:
+    """Raise SignatureError unless the result was made by this very attempt."""
+    assert stored.result is not None
+    result = stored.result
+    signer.check(
+        result.mac,
+        "result",
+        uid, step_name, stored.index, stored.attempt, stored.token,
+        body=result_body(result.values, result.errors, result.seconds),
+    )  # fmt: skip
 
 
 def _field(text: str) -> bytes:

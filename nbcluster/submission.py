@@ -1,46 +1,52 @@
-"""From a function and an input to a stored job: pack, split, assign, sign, submit."""
+"""From functions and inputs to steps that are checked and packed; nothing is written here."""
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import itertools
-import os
-import re
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, SupportsIndex
 
-from nbcluster import payload
+from nbcluster import identity, payload
+from nbcluster.aggregators import aggregator
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
-from nbcluster.labels import fits, labels_of
-from nbcluster.lifecycle import JobStatus
-from nbcluster.member import PYTHON
+from nbcluster.lifecycle import StepKind
+from nbcluster.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
-from nbcluster.records import JobRow, NewJob, NewPartition, NewStep, Node, Signed
-from nbcluster.store import Store
-from nbcluster.store.jobs import Submitted
-from nbcluster.strategies import Assignment, AssignmentStrategy, Candidate, Planned, choose_strategy
+from nbcluster.strategies import AssignmentStrategy, choose_strategy
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
-_STEP = "map"
+MAIN = "map"
+"""The one step of ``map`` and its siblings; its items are the job's items."""
+AGGREGATE, ON_SUCCESS, ON_FAILURE = "aggregate", "on_success", "on_failure"
+"""The names of the steps that these options make."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What ``map`` and its siblings take besides the function and the input."""
+@dataclass(frozen=True)
+class PreparedStep:
+    """A step that is checked and packed.
 
-    name: str | None = None
-    chunk: int | None = None
-    partitions: int | None = None
-    strategy: Any = "round_robin"
-    nodes: int | None = None
+    ``arguments`` are None when the partitions get what the step ``input_of`` gave.
+    ``own`` is the function object itself, for a step that the launcher runs.
+    """
+
+    name: str
+    kind: StepKind
+    mode: str
+    function: bytes
+    source: str
+    parts: tuple[Part, ...] = ()
+    arguments: tuple[bytes, ...] | None = None
+    strategy: AssignmentStrategy | None = None
     transferable: bool = True
-    max_capture: Any = None
-    source: str | None = None
+    rules: Rules = field(default_factory=Rules)
+    after: tuple[str, ...] = ()
+    input_of: str | None = None
+    own: Callable[..., Any] | None = None
+    code_id: str = ""
+    inputs_id: str = ""
+    """Digests of what the function is and of what it is given; empty in a job without a name."""
 
 
 @dataclass(frozen=True)
@@ -49,39 +55,103 @@ class Prepared:
 
     name: str
     uid: str
-    mode: str
-    function: bytes
-    parts: tuple[Part, ...]
-    arguments: tuple[bytes, ...]
-    strategy: AssignmentStrategy
-    transferable: bool
-    source: str
+    steps: tuple[PreparedStep, ...]
+    main: PreparedStep
+    named: bool
+    fresh: bool = False
+    priority: int = 0
+    max_errors: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells this instance from others of its name; a job without a name is like no other."""
+        if not self.named:
+            return self.uid
+        return identity.combined(
+            (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+            for step in self.steps
+        )
 
 
 def prepare(function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings) -> Prepared:
-    """Check and pack everything; nothing is written before all of it is known to be good.
+    """Check and pack a job of one mapped step; nothing is written before all of it is known to be good.
 
     Raises InputError or PayloadError with one sentence.
     """
+    main = prepare_step(MAIN, function, source, mode, options, slots, settings)
+    steps = [main]
+    if options.aggregate is not None:
+        steps.append(aggregating(AGGREGATE, options.aggregate, MAIN, options, settings))
+    steps += callbacks(options, settings)
+    return Prepared(
+        name=_checked_name(options.name, function),
+        uid=secrets.token_hex(16),
+        steps=tuple(steps),
+        main=main,
+        named=options.name is not None,
+        fresh=options.fresh,
+        priority=priority_of(options),
+        max_errors=limit_of(options),
+    )
+
+
+def prepare_step(
+    name: str, function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings
+) -> PreparedStep:
+    """A step with a split of its own."""
     if not callable(function):
         raise InputError(f"the first argument must be a function, not {type(function).__name__}")
     strategy = choose_strategy(options.strategy, options.nodes)
     wanted = _wanted_partitions(options, slots)
-    parts = _split(source, mode, options, wanted)
-    limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
-    packed = payload.pack_function(function, limit)
-    arguments = _pack_parts(parts, mode)
-    return Prepared(
-        name=_checked_name(options.name, function),
-        uid=secrets.token_hex(16),
-        mode=mode,
-        function=packed,
+    rules = rules_of(options)
+    parts, given = _split(source, mode, options, wanted)
+    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
+    return replace(
+        step,
         parts=tuple(parts),
-        arguments=arguments,
+        arguments=_pack_parts(parts, mode),
         strategy=strategy,
         transferable=options.transferable,
-        source=options.source if options.source is not None else _source_of(function),
+        rules=rules,
+        inputs_id=identity.of_inputs(given) if options.name is not None else "",
     )
+
+
+def packed(
+    name: str, kind: StepKind, mode: str, function: Any, options: Options, settings: Settings, **more: Any
+) -> PreparedStep:
+    """A step with its function packed, and identified if the job has a name."""
+    limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
+    source = options.source if options.source is not None and name == MAIN else _source_of(function)
+    return PreparedStep(
+        name=name,
+        kind=kind,
+        mode=mode,
+        function=payload.pack_function(function, limit),
+        source=source,
+        code_id=identity.of_function(function) if options.name is not None else "",
+        **more,
+    )
+
+
+def aggregating(name: str, how: Any, of: str, options: Options, settings: Settings) -> PreparedStep:
+    """The step that folds the values of the step ``of``."""
+    function = aggregator(how)
+    one = (Part(name, 1, None),)
+    return packed(
+        name, StepKind.AGGREGATE, payload.VALUES, function, options, settings, parts=one, after=(of,), input_of=of
+    )
+
+
+def callbacks(options: Options, settings: Settings) -> list[PreparedStep]:
+    """The steps that are told how everything ended."""
+    found = []
+    for name, kind in ((ON_SUCCESS, StepKind.ON_SUCCESS), (ON_FAILURE, StepKind.ON_FAILURE)):
+        function = getattr(options, name)
+        if function is not None:
+            checked_callable(function, name)
+            found.append(packed(name, kind, payload.OUTCOME, function, options, settings))
+    return found
 
 
 def _wanted_partitions(options: Options, slots: int) -> int:
@@ -92,13 +162,16 @@ def _wanted_partitions(options: Options, slots: int) -> int:
     return choose_partitions(slots, options.partitions)
 
 
-def _split(source: Any, mode: str, options: Options, wanted: int) -> Sequence[Part]:
+def _split(source: Any, mode: str, options: Options, wanted: int) -> tuple[Sequence[Part], Any]:
+    """The parts, and what was split: it can be read again, which an iterator cannot."""
     if mode == payload.CALL:
-        return [Part("call", 1, source)]
-    parts = with_chunk(as_partitioner(source), options.chunk).parts(wanted)
+        return [Part("call", 1, source)], source
+    partitioner = as_partitioner(source)
+    given = source if hasattr(source, "dtype") else partitioner
+    parts = with_chunk(partitioner, options.chunk).parts(wanted)
     if mode == payload.PARTITION:
         # The function is called once with a part: that is one item, however many rows the part has.
-        return [Part(part.key, 1, part.value) for part in parts]
+        return [Part(part.key, 1, part.value) for part in parts], given
     for place, part in enumerate(parts):
         if not countable(part.value):
             raise InputError(
@@ -107,7 +180,7 @@ def _split(source: Any, mode: str, options: Options, wanted: int) -> Sequence[Pa
             )
         if mode == payload.STAR and not all(isinstance(item, (tuple, list)) for item in part.value):
             raise InputError("starmap needs a tuple of arguments for each call, for example [(1, 2), (3, 4)]")
-    return parts
+    return parts, given
 
 
 def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
@@ -128,7 +201,7 @@ def _checked_name(name: str | None, function: Any) -> str:
     if name is None:
         own = getattr(function, "__name__", "")
         return f"{own if own.isidentifier() else 'map'}-{secrets.token_hex(3)}"
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.strip() != name or name.isdigit():
+    if not isinstance(name, str) or not PRINTABLE.fullmatch(name) or name.strip() != name or name.isdigit():
         raise InputError(
             f"{str(name)[:60]!r} cannot name a job; use 1 to 100 printable characters that are not only digits"
         )
@@ -142,111 +215,3 @@ def _source_of(function: Any) -> str:
         return inspect.getsource(function)
     except (OSError, TypeError):
         return ""
-
-
-def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
-    """The live nodes that could run a job of this Python version with these requirements."""
-    able = [n for n in nodes if n.python == python and fits(require, labels_of(n.node_id, n.host, n.labels))]
-    return [Candidate(node.node_id, node.slots, node.busy) for node in able]
-
-
-def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, alive: Sequence[Candidate]) -> JobRow:
-    """Assign, sign and store; gives the job as it now is."""
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(prepared.parts)]
-    assignment = prepared.strategy.assign(planned, alive)
-    job = NewJob(
-        name=prepared.name,
-        uid=prepared.uid,
-        user=user_name(),
-        host=socket.gethostname()[:200],
-        master_node_id=master,
-        steps=(_step(store, prepared, settings, assignment),),
-        main_step=_STEP,
-        key=prepared.uid,
-    )
-    return _as_row(job, prepared, store.jobs.create(job))
-
-
-def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:
-    return JobRow(
-        job_execution_id=stored.job_execution_id,
-        name=job.name,
-        user=job.user,
-        host=job.host,
-        status=JobStatus.STARTED,
-        stop_requested=False,
-        strategy=job.steps[0].strategy,
-        mode=job.steps[0].mode,
-        transferable=prepared.transferable,
-        python=job.steps[0].python,
-        uid=job.uid,
-        step_execution_id=stored.step_execution_id,
-        step_name=job.steps[0].name,
-        master_node_id=job.master_node_id,
-        term=1,
-        source=job.steps[0].source,
-        created=stored.created,
-        ended=None,
-        elapsed=0.0,
-        items=sum(part.items for part in prepared.parts),
-        items_done=0,
-        items_failed=0,
-        partitions=len(prepared.parts),
-        partitions_done=0,
-    )
-
-
-def _step(store: Store, prepared: Prepared, settings: Settings, assignment: Assignment) -> NewStep:
-    mac = store.signer.sign("function", prepared.uid, _STEP, body=prepared.function)
-    return NewStep(
-        name=_STEP,
-        mode=prepared.mode,
-        strategy=prepared.strategy.name,
-        function=Signed(prepared.function, mac),
-        function_id=hashlib.sha256(prepared.function).hexdigest(),
-        source=_storable(prepared.source),
-        python=PYTHON,
-        max_attempts=settings.max_attempts,
-        max_result=settings.max_result,
-        max_log=settings.max_log,
-        fixed_nodes=assignment.only,
-        fixed_count=assignment.count,
-        transferable=prepared.transferable,
-        partitions=tuple(_partitions(store, prepared, assignment)),
-    )
-
-
-def _partitions(store: Store, prepared: Prepared, assignment: Assignment) -> list[NewPartition]:
-    sign: Callable[..., bytes] = store.signer.sign
-    return [
-        NewPartition(
-            index=index,
-            key=_key(part.key, index),
-            items=part.items,
-            arguments=Signed(body, sign("arguments", prepared.uid, _STEP, index, body=body)),
-            assigned_node=owner,
-            transferable=prepared.transferable,
-        )
-        for index, (part, body, owner) in enumerate(
-            zip(prepared.parts, prepared.arguments, assignment.owners, strict=True)
-        )
-    ]
-
-
-def _key(key: str, index: int) -> str:
-    """A key that every database stores: printable, at most 100 characters, unique by its index."""
-    plain = _storable(key)
-    return plain if len(plain) <= 100 else f"{plain[:80]}#{index}"
-
-
-def _storable(text: str) -> str:
-    """Text without what some databases refuse: NUL and lone surrogates."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-
-
-def user_name() -> str:
-    """Who submits."""
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):
-        return str(os.getuid())

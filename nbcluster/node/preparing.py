@@ -1,14 +1,21 @@
-"""From a claim to what a child needs for it: the function, the arguments, both checked.  Opens nothing."""
+"""From a claim to what a child needs for it: the function and its inputs, all checked.  Opens nothing."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
+from nbcluster.errors import SignatureError
+from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.executor import Call
+from nbcluster.outcome import write_outcome
 from nbcluster.records import Claim, StepToRun
+from nbcluster.signing import check_result
 from nbcluster.store import Store
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
+_BATCH = 256
+"""Results of an earlier step that are read at once."""
 
 
 class Preparing:
@@ -18,22 +25,68 @@ class Preparing:
         self._store = store
         self._functions: OrderedDict[str, bytes] = OrderedDict()
         self._checked: set[int] = set()
+        self._before: dict[int, int] = {}
+        self._results: dict[int, bytes | SignatureError] = {}
 
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
-        function = self._function(claim.step)
-        assert claim.arguments is not None
-        body = claim.arguments.body
-        if claim.arguments_payload is not None:
-            body = self._store.claims.arguments(claim.arguments_payload) or b""
-        self._store.signer.check(
-            claim.arguments.mac, "arguments", claim.step.uid, claim.step.name, claim.index, body=body
-        )
-        return Call(claim, function, (body,))
+        return Call(claim, self._function(claim.step), self._inputs(claim))
+
+    def read_together(self, claims: Sequence[Claim]) -> None:
+        """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
+        self._results.clear()
+        chained = [claim for claim in claims if is_chained(claim.step)]
+        for step in dict.fromkeys(claim.step for claim in chained):
+            mine = {claim.index: claim for claim in chained if claim.step == step}
+            assert step.input_of is not None
+            for index, result in self._given(step, step.input_of, list(mine)).items():
+                self._results[mine[index].partition_id] = result
 
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""
         self._checked &= steps
+        self._before = {step: before for step, before in self._before.items() if step in steps}
+
+    def _inputs(self, claim: Claim) -> tuple[bytes, ...]:
+        """What an earlier step gave to it, or gave in all; how the job ended; or its own arguments."""
+        step = claim.step
+        if is_chained(step):
+            if claim.partition_id not in self._results:
+                self.read_together([claim])
+            return (_checked(self._results.pop(claim.partition_id)),)
+        if step.input_of is not None:
+            indexes = self._store.steps.completed(self._step_before(step, step.input_of))
+            return tuple(map(_checked, self._given(step, step.input_of, indexes).values()))
+        if step.kind in CALLBACKS:
+            status = JobStatus.COMPLETED if step.kind is StepKind.ON_SUCCESS else JobStatus.FAILED
+            return (write_outcome(self._store.steps.outcome(step.job_execution_id, status)),)
+        assert claim.arguments is not None
+        body = claim.arguments.body
+        if claim.arguments_payload is not None:
+            body = self._store.claims.arguments(claim.arguments_payload) or b""
+        self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
+        return (body,)
+
+    def _given(self, step: StepToRun, name: str, indexes: Sequence[int]) -> dict[int, bytes | SignatureError]:
+        """What these partitions of the step ``name`` gave, or why it may not be opened; in the order asked for."""
+        missing = f"the result of an earlier step, {name}, is not there any more"
+        found: dict[int, bytes | SignatureError] = {index: SignatureError(missing) for index in indexes}
+        before = self._step_before(step, name)
+        for start in range(0, len(indexes), _BATCH):
+            for stored in self._store.outcomes.read(before, indexes[start : start + _BATCH], arguments=False):
+                if stored.result is None:
+                    continue
+                try:
+                    check_result(self._store.signer, step.uid, name, stored)
+                    found[stored.index] = stored.result.values
+                except SignatureError as error:  # it fails the partition that needs it, and no other
+                    found[stored.index] = error
+        return found
+
+    def _step_before(self, step: StepToRun, name: str) -> int:
+        if step.step_execution_id not in self._before:
+            self._before[step.step_execution_id] = self._store.steps.id_of(step.job_execution_id, name) or 0
+        return self._before[step.step_execution_id]
 
     def _function(self, step: StepToRun) -> bytes:
         """The function of a step: read once while it stays in the cache, checked once for each step."""
@@ -48,3 +101,14 @@ class Preparing:
         while len(self._functions) > 1 and sum(map(len, self._functions.values())) > _FUNCTION_CACHE_BYTES:
             self._functions.popitem(last=False)
         return body
+
+
+def is_chained(step: StepToRun) -> bool:
+    """Whether each of its partitions gets what the same partition of an earlier step gave."""
+    return step.input_of is not None and step.kind is StepKind.PARTITIONED
+
+
+def _checked(result: bytes | SignatureError) -> bytes:
+    if isinstance(result, SignatureError):
+        raise result
+    return result

@@ -221,6 +221,7 @@ class Worker:
             claims = self._unprepared[0]
             once = [claim for claim in claims if not claim.transferable]
             begun = self._store.claims.start(once) if once else set()
+            self._preparing.read_together(claims)
             calls: list[Call] = []
             for claim in claims:
                 if not claim.transferable and claim.partition_id not in begun:

@@ -23,6 +23,7 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
@@ -51,6 +52,7 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    steps: StepViews
     wakeup: Wakeup
     presence: Presence
 
@@ -151,6 +153,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        steps=StepViews(database),
         wakeup=wakeup,
         presence=presence_for(database, wakeup),
     )

@@ -83,6 +83,13 @@ class Coordination:
 
         return self._database.write(work)
 
+    def paused(self, job_id: int) -> bool:
+        """Whether a running job is paused."""
+        statement = select(job_execution.c.paused).where(
+            job_execution.c.job_execution_id == job_id, job_execution.c.status == JobStatus.STARTED
+        )
+        return bool(self._database.read(lambda connection: connection.scalar(statement)))
+
     # --- the lease ----------------------------------------------------------
 
     def orphans(self, threshold: float, nodes_present: Iterable[str]) -> list[tuple[int, int]]:

@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from nbcluster.errors import DatabaseError
 from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, Phase, StepKind, StopRequest
-from nbcluster.records import NewJob, NewPartition, NewStep, StepToRun
+from nbcluster.newjob import NewJob, NewPartition, NewStep
+from nbcluster.records import StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
 from nbcluster.store.events import EventLog
@@ -162,16 +163,23 @@ class JobRepository:
 
     # --- going on -----------------------------------------------------------
 
-    def resume(self, job_id: int, master: str, again: Collection[int] = ()) -> Submitted | None:
+    def resume(
+        self, job_id: int, master: str, again: Collection[int] = (), *, own_local: bool = False
+    ) -> Submitted | None:
         """A new execution of a job that has ended, with its stored split; None when there is nothing to go on with.
 
         COMPLETED partitions are carried over with their results, except ``again`` (indexes in
         the main step) and whatever follows from those; the others are PENDING again, unassigned.
         Nothing is split again.  A COMPLETED job goes on only when ``again`` names partitions.
+        With ``own_local`` the new master runs the local steps; else any node does.
         """
-        return self._database.write(lambda connection: self._resume(connection, job_id, master, frozenset(again)))
+        return self._database.write(
+            lambda connection: self._resume(connection, job_id, master, frozenset(again), own_local)
+        )
 
-    def _resume(self, connection: Connection, job_id: int, master: str, again: frozenset[int]) -> Submitted | None:
+    def _resume(
+        self, connection: Connection, job_id: int, master: str, again: frozenset[int], own_local: bool
+    ) -> Submitted | None:
         allowed = [status for status in JOB_FINAL if again or status is not JobStatus.COMPLETED]
         old = connection.execute(
             select(job_execution)
@@ -188,13 +196,20 @@ class JobRepository:
         kept = {name: getattr(old, name) for name in _KEPT_OF_A_JOB}
         new_id, created = self._writer.execution(connection, kept | {"run_number": old.run_number + 1})
         self._writer.copied_parameters(connection, job_id, new_id)
-        main = self._resume_steps(connection, old, new_id, master, created, again)
+        main = self._resume_steps(connection, old, new_id, master, created, again, own_local)
         self._events.record(connection, Phase.RESUMED, job=new_id, node=master, detail=str(job_id))
         self._database.announce(connection, [WORK])
         return Submitted(new_id, main, created)
 
     def _resume_steps(
-        self, connection: Connection, old: Any, new_id: int, master: str, created: datetime, again: frozenset[int]
+        self,
+        connection: Connection,
+        old: Any,
+        new_id: int,
+        master: str,
+        created: datetime,
+        again: frozenset[int],
+        own_local: bool,
     ) -> int:
         """Steps that are done stay done, with their partitions; the first unfinished ones start."""
         steps = connection.execute(
@@ -220,9 +235,11 @@ class JobRepository:
             if step.kind not in CALLBACKS:
                 # What stands behind an unfinished step would be computed from something else now.
                 keep = ready or not after
+                owner = master if own_local and step.kind == StepKind.LOCAL else None
                 self._writer.copied_partitions(
-                    connection, step.step_execution_id, new_id, new_step, created, again if is_main else (), keep=keep
-                )
+                    connection, step.step_execution_id, new_id, new_step, created, again if is_main else (),
+                    keep=keep, owner=owner,
+                )  # fmt: skip
             main = new_step if is_main else main
         return main
 

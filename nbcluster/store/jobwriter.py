@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, case, insert, select
 
 from nbcluster.lifecycle import JobStatus, PartitionStatus
-from nbcluster.records import NewPartition
+from nbcluster.newjob import NewPartition
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import (
@@ -125,7 +125,8 @@ class JobWriter:
         """Every partition, PENDING."""
         rows: list[dict[str, Any]] = []
         for part in split:
-            inline = len(part.arguments.body) <= payloads.INLINE
+            body = None if part.arguments is None else part.arguments.body
+            large = body is not None and len(body) > payloads.INLINE
             rows.append(
                 {
                     "job_execution_id": job_id,
@@ -137,9 +138,9 @@ class JobWriter:
                     "is_transferable": int(part.transferable),
                     "item_count": part.items,
                     "last_updated": created,
-                    "arguments": part.arguments.body if inline else None,
-                    "arguments_mac": part.arguments.mac,
-                    "arguments_payload": None if inline else payloads.put(connection, part.arguments.body),
+                    "arguments": None if large else body,
+                    "arguments_mac": b"" if part.arguments is None else part.arguments.mac,
+                    "arguments_payload": payloads.put(connection, body) if large and body else None,
                 }
             )
         self._insert(connection, rows)
@@ -154,8 +155,9 @@ class JobWriter:
         again: Collection[int] = (),
         *,
         keep: bool = True,
+        owner: str | None = None,
     ) -> None:
-        """The stored split again: COMPLETED ones with their results, the others PENDING and unassigned.
+        """The stored split again: COMPLETED ones with their results, the others PENDING and assigned to ``owner``.
 
         With ``again`` only those are PENDING, and FAILED ones are carried over as they are.
         Without ``keep`` all are PENDING.
@@ -176,7 +178,7 @@ class JobWriter:
                     "job_execution_id": new_job,
                     "master_step_execution_id": new_step,
                     "status": row["status"] if done else PartitionStatus.PENDING.value,
-                    "assigned_node": row["assigned_node"] if done else None,
+                    "assigned_node": row["assigned_node"] if done else owner,
                     "seconds": row["seconds"] if done else None,
                     "exit_code": row["exit_code"] if done else None,
                     "exit_message": row["exit_message"] if done else None,

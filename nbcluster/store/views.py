@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, bindparam, case, func, select
 from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
 from nbcluster.store.engine import Database
+from nbcluster.store.steps import COUNTS, progress_of
 from nbcluster.store.tables import (
     coordination,
     job_execution,
@@ -30,15 +31,7 @@ _WORST_FIRST = "fsrc."  # a failed partition decides its cell's letter, then a r
 
 
 _PROGRESS = (
-    select(
-        job_execution.c.status.label("job_status"),
-        job_execution.c.stop_requested,
-        partitions.c.status,
-        func.count(partitions.c.status).label("number"),
-        func.coalesce(func.sum(partitions.c.item_count), 0).label("items"),
-        func.coalesce(func.sum(partitions.c.failed_items), 0).label("failed"),
-        func.sum(case((partitions.c.exit_code == ExitCode.CANCELLED.value, 1), else_=0)).label("cancelled"),
-    )
+    select(job_execution.c.status.label("state"), job_execution.c.stop_requested, partitions.c.status, *COUNTS)
     .select_from(job_execution.outerjoin(partitions, partitions.c.master_step_execution_id == bindparam("step")))
     .where(job_execution.c.job_execution_id == bindparam("job"))
     .group_by(job_execution.c.status, job_execution.c.stop_requested, partitions.c.status)
@@ -93,6 +86,7 @@ class Views:
                 step_execution.c.mode,
                 step_execution.c.python,
                 step_execution.c.source,
+                step_execution.c.input_of,
                 coordination.c.master_node_id,
                 coordination.c.term,
                 self._dialect.between(job_execution.c.create_time, until).label("elapsed"),
@@ -132,25 +126,7 @@ class Views:
 
     def progress(self, job_id: int, step_id: int) -> Progress:
         """How far a job is."""
-        counted = self._rows(_PROGRESS, {"job": job_id, "step": step_id})
-        state = counted[0]
-        by_status = {row.status: row for row in counted}
-
-        def total(column: str, *statuses: PartitionStatus) -> int:
-            return sum(int(getattr(by_status[status], column)) for status in statuses if status in by_status)
-
-        return Progress(
-            status=JobStatus(state.job_status),
-            stop_requested=bool(state.stop_requested),
-            pending=total("number", PartitionStatus.PENDING),
-            claimed=total("number", PartitionStatus.CLAIMED),
-            completed=total("number", PartitionStatus.COMPLETED),
-            failed=total("number", PartitionStatus.FAILED),
-            cancelled=total("cancelled", *PartitionStatus),
-            items=total("items", *PartitionStatus),
-            items_done=total("items", *FINAL),
-            items_failed=total("failed", *FINAL),
-        )
+        return progress_of(self._rows(_PROGRESS, {"job": job_id, "step": step_id}))
 
     def waiting(self) -> int:
         """PENDING partitions of all running jobs."""
@@ -352,4 +328,6 @@ def _job_row(row: Any, counts: Any) -> JobRow:
         items_failed=int(counts.items_failed) if counts else 0,
         partitions=counts.partitions if counts else 0,
         partitions_done=int(counts.partitions_done) if counts else 0,
+        input_of=row.input_of,
+        paused=bool(row.paused),
     )

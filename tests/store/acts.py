@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event, text
 
-from nbcluster.records import Claim, Finish, NewPartition, StepToRun
+from nbcluster.newjob import NewPartition
+from nbcluster.records import Claim, Finish, StepToRun
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from tests.builders import a_new_job, a_new_node, completed

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from nbcluster.records import Claim, NewPartition, StepToRun
+from nbcluster.newjob import NewPartition
+from nbcluster.records import Claim, StepToRun
 from nbcluster.store import Store
 from tests.builders import a_new_partition, completed, handed_back, some_new_partitions
 from tests.store import processes as elsewhere

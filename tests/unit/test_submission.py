@@ -10,8 +10,10 @@ import pytest
 from nbcluster import payload
 from nbcluster.config import Settings
 from nbcluster.errors import CannotPickle, ConfigError, InputError, TooLarge
+from nbcluster.options import Options
 from nbcluster.partitioner import ranges
-from nbcluster.submission import Options, Prepared, candidates, prepare
+from nbcluster.storing import candidates
+from nbcluster.submission import Prepared, PreparedStep, prepare
 from tests.builders import a_node
 
 
@@ -23,17 +25,21 @@ def prepared(function: Any = double, source: Any = range(10), mode: str = payloa
     return prepare(function, source, mode, Options(**options), 2, Settings())
 
 
-def sizes(job: Prepared) -> list[int]:
-    return [part.items for part in job.parts]
+def main(*given: Any, **options: Any) -> PreparedStep:
+    return prepared(*given, **options).main
+
+
+def sizes(step: PreparedStep) -> list[int]:
+    return [part.items for part in step.parts]
 
 
 # --- the split -----------------------------------------------------------------------------------
 
 
 def test_four_partitions_a_slot_unless_asked_otherwise() -> None:
-    assert len(prepared(source=range(100)).parts) == 8
-    assert len(prepared(source=range(100), partitions=3).parts) == 3
-    assert sizes(prepared(source=range(10), chunk=4)) == [4, 4, 2]
+    assert len(main(source=range(100)).parts) == 8
+    assert len(main(source=range(100), partitions=3).parts) == 3
+    assert sizes(main(source=range(10), chunk=4)) == [4, 4, 2]
 
 
 def test_a_chunk_and_a_number_of_partitions_exclude_each_other() -> None:
@@ -48,22 +54,22 @@ def test_the_number_of_partitions_is_whole_and_at_least_one(number: Any) -> None
 
 
 def test_each_partition_carries_its_own_arguments_and_nothing_else() -> None:
-    job = prepared(source=[1, 2, 3], chunk=2)
-    assert [payload.load(body) for body in job.arguments] == [[1, 2], [3]]
-    assert payload.load(job.function).function(4) == 8
+    step = main(source=[1, 2, 3], chunk=2)
+    assert [payload.load(body) for body in step.arguments or ()] == [[1, 2], [3]]
+    assert payload.load(step.function).function(4) == 8
 
 
 def test_a_call_is_one_partition_of_one_item() -> None:
-    job = prepared(source=((1,), {"b": 2}), mode=payload.CALL)
-    assert [(part.key, part.items) for part in job.parts] == [("call", 1)]
+    step = main(source=((1,), {"b": 2}), mode=payload.CALL)
+    assert [(part.key, part.items) for part in step.parts] == [("call", 1)]
 
 
 def test_to_map_partitions_a_part_is_one_item_however_long() -> None:
-    assert sizes(prepared(sum, ranges(0, 100, chunk=25), payload.PARTITION)) == [1, 1, 1, 1]
+    assert sizes(main(sum, ranges(0, 100, chunk=25), payload.PARTITION)) == [1, 1, 1, 1]
 
 
 def test_starmap_needs_a_tuple_for_each_call() -> None:
-    assert sizes(prepared(pow, [(2, 3), [3, 2]], payload.STAR, chunk=1)) == [1, 1]
+    assert sizes(main(pow, [(2, 3), [3, 2]], payload.STAR, chunk=1)) == [1, 1]
     with pytest.raises(InputError, match="starmap needs a tuple of arguments for each call"):
         prepared(pow, [(2, 3), 4], payload.STAR)
 
@@ -103,9 +109,9 @@ def test_the_limit_for_what_is_captured_can_be_chosen_for_one_job() -> None:
 
 
 def test_the_text_of_the_function_is_kept_unless_the_cell_gives_its_own() -> None:
-    assert prepared().source == "def double(n: int) -> int:\n    return n * 2\n"
-    assert prepared(len, ["ab"]).source == ""
-    assert prepare(double, range(2), payload.ITEMS, Options(source="n * 2"), 1, Settings()).source == "n * 2"
+    assert main().source == "def double(n: int) -> int:\n    return n * 2\n"
+    assert main(len, ["ab"]).source == ""
+    assert prepare(double, range(2), payload.ITEMS, Options(source="n * 2"), 1, Settings()).main.source == "n * 2"
 
 
 # --- its name ------------------------------------------------------------------------------------
