@@ -12,7 +12,7 @@ from typing import Any
 
 from nbcluster import payload
 from nbcluster.lifecycle import ExitCode, NodeStatus, PartitionStatus, StopRequest
-from nbcluster.node.executor import Outcome
+from nbcluster.node.calls import Outcome
 from nbcluster.records import (
     Claim,
     Finish,

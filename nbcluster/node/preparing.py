@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from nbcluster.node.executor import Call
+from nbcluster.node.calls import Call
 from nbcluster.records import Claim, StepToRun
 from nbcluster.store import Store
+from nbcluster.store.partitions import checkpoints
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
 
@@ -29,7 +30,15 @@ class Preparing:
         self._store.signer.check(
             claim.arguments.mac, "arguments", claim.step.uid, claim.step.name, claim.index, body=body
         )
-        return Call(claim, function, (body,))
+        kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
+        return Call(claim, function, (body,), kept, saved)
+
+    def _left(self, claim: Claim) -> tuple[tuple[bytes, ...], bytes | None]:
+        """What earlier attempts left: the outcome with good items, and what the function saved."""
+        signer = self._store.signer
+        left = {one.kind: checkpoints.check(signer, claim, one) for one in self._store.checkpoints.read(claim)}
+        items = left.get(checkpoints.ITEMS)
+        return () if items is None else checkpoints.unpack_items(items), left.get(checkpoints.USER)
 
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""

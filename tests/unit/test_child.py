@@ -17,16 +17,17 @@ import pytest
 import nbcluster as nb
 from nbcluster import payload
 from nbcluster.node import child
+from nbcluster.node.interrupt import Interrupt
 from nbcluster.outcome import JobOutcome, PartitionOutcome, write_outcome
 
 MB = 10**6
 
 
 @pytest.fixture
-def interrupt() -> Iterator[child._Interrupt]:
+def interrupt() -> Iterator[Interrupt]:
     """The child's way with SIGINT, for the length of a test."""
     before = signal.getsignal(signal.SIGINT)
-    yield child._Interrupt()
+    yield Interrupt()
     signal.signal(signal.SIGINT, before)
 
 
@@ -44,7 +45,7 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture
-def run(interrupt: child._Interrupt) -> Run:
+def run(interrupt: Interrupt) -> Run:
     def run(function: Any, given: Any, mode: str = payload.ITEMS, items: int | None = None, **head: Any) -> Answer:
         body = given if isinstance(given, bytes) else payload.dump(given)
         shipped = payload.Shipped(function, {}) if callable(function) else function
@@ -244,7 +245,7 @@ def test_an_interrupt_from_outside_ends_the_partition(run: Run) -> None:
     assert (answer.head["exit_code"], answer.values) == ("CANCELLED", None)
 
 
-def test_between_partitions_an_interrupt_does_nothing(run: Run, interrupt: child._Interrupt) -> None:
+def test_between_partitions_an_interrupt_does_nothing(run: Run, interrupt: Interrupt) -> None:
     run(inverse, [1])
     os.kill(os.getpid(), signal.SIGINT)
     assert run(inverse, [1]).values == [1.0]
@@ -256,7 +257,7 @@ def test_after_an_interrupted_partition_the_next_one_runs(run: Run) -> None:
     assert run(inverse, [1]).values == [1.0]
 
 
-def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: child._Interrupt) -> None:
+def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: Interrupt) -> None:
     home = os.getcwd()
 
     def moves(_: Any) -> None:
@@ -272,7 +273,7 @@ def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: 
 # --- what earlier steps gave ---------------------------------------------------------------------
 
 
-def test_an_aggregator_gets_every_value_of_every_partition_in_one_list(interrupt: child._Interrupt) -> None:
+def test_an_aggregator_gets_every_value_of_every_partition_in_one_list(interrupt: Interrupt) -> None:
     head = {"mode": payload.VALUES, "items": 1, "inputs": 3, "max_result": MB, "call": 7}
     current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 1, "node": "a-1", "transferable": True}
     blobs = [payload.dump(values) for values in ([1, 2], [], [3])]

@@ -4,16 +4,17 @@ from typing import Any
 
 import pytest
 
-from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
+from nbcluster.node.calls import CANCELLED, Outcome
 from nbcluster.node.conclusion import finish_for, unstorable
-from nbcluster.node.executor import CANCELLED, Outcome
 from nbcluster.records import Finish
 from nbcluster.signing import result_body
 from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed
 
 
 def finish(outcome: Outcome, *, stopped: bool = False) -> Finish:
-    return finish_for(outcome, a_signer(), stopped=stopped)
+    stop = StopRequest.STOP if stopped else StopRequest.NONE
+    return finish_for(outcome, a_signer(), stop=stop)
 
 
 def said(exit_code: str, message: str = "", failed: Any = 0, **more: Any) -> dict[str, Any]:
