@@ -75,6 +75,11 @@ class Reporting:
 
     # --- progress -----------------------------------------------------------------
 
+    @property
+    def pause(self) -> float:
+        """Seconds until progress is due again."""
+        return max(0.0, self._next_progress - time.monotonic())
+
     def progress(self) -> None:
         """Write how far the running partitions are, if that has changed, once a second at most."""
         now = time.monotonic()

@@ -21,7 +21,7 @@ from nbcluster.node.claiming import Claiming
 from nbcluster.node.executor import Executor
 from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
 from nbcluster.node.preparing import Preparing
-from nbcluster.node.reporting import PROGRESS_EVERY, Reporting
+from nbcluster.node.reporting import Reporting
 from nbcluster.records import Claim, Finish, NewNode
 from nbcluster.store import Store
 
@@ -111,7 +111,7 @@ class Worker:
         queued = len(self._held) - len(self._executor.running())
         pauses = [HAND_BACK_AFTER / 2] if queued > 0 else []
         if self._executor.running():
-            pauses.append(PROGRESS_EVERY)
+            pauses.append(self._reporting.pause)
         if self._retries_at:
             pauses.append(max(0.0, self._retries_at[0] - time.monotonic()))
         return min(pauses, default=None)

@@ -232,6 +232,74 @@ def test_a_result_above_its_limit_is_told_with_the_limit(run: Run, value: Any) -
     assert "the result is larger than max_result (1 kB)" in answer.head["message"]
 
 
+def test_the_other_items_survive_one_that_is_too_large(run: Run) -> None:
+    answer = run(lambda n: b"x" * 2000 if n == 2 else n, [1, 2, 3, 0], max_result=1000)
+    assert (answer.head["exit_code"], answer.head["failed"]) == ("RESULT_TOO_LARGE", 1)
+    assert answer.values == [1, None, 3, 0]
+    assert answer.errors is not None
+    assert [(e["item"], e["type"]) for e in answer.errors] == [(1, "RESULT_TOO_LARGE")]
+
+
+def test_values_that_are_too_large_only_together_fail_together(run: Run) -> None:
+    answer = run(lambda n: bytes([n]) * 600, [1, 2], max_result=1000)
+    assert (answer.head["exit_code"], answer.head["failed"], answer.values) == ("RESULT_TOO_LARGE", 2, None)
+
+
+def test_errors_and_values_that_are_refused_are_told_in_order(run: Run) -> None:
+    def mixed(n: int) -> Any:
+        return {0: lambda: inverse(0), 1: sys._getframe, 2: lambda: b"x" * 2000}.get(n, lambda: n)()
+
+    answer = run(mixed, [2, 1, 0, 7], max_result=1000)
+    assert answer.values == [None, None, None, 7]
+    assert answer.errors is not None
+    assert [e["type"] for e in answer.errors] == ["RESULT_TOO_LARGE", "UNSERIALIZABLE", "ZeroDivisionError"]
+
+
+# --- tried again ---------------------------------------------------------------------------------
+
+
+class Refused(ConnectionError):
+    """One of the user's own."""
+
+
+def test_the_types_of_what_was_raised_are_told_once_with_what_they_derive_from(run: Run) -> None:
+    def fails(n: int) -> None:
+        raise [Refused("no"), ZeroDivisionError()][n % 2]
+
+    assert run(fails, range(10)).head["raised"] == [
+        ["tests.unit.test_child.Refused", "ConnectionError", "OSError", "Exception", "BaseException"],
+        ["ZeroDivisionError", "ArithmeticError", "Exception", "BaseException"],
+    ]
+    assert run(inverse, [1]).head["raised"] == []
+
+
+def test_only_the_items_that_failed_are_computed_again(interrupt: Interrupt) -> None:
+    called: list[int] = []
+
+    def work(n: int) -> int:
+        called.append(n)
+        return n * 10
+
+    current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 2, "node": "a-1", "transferable": True}
+    head = {"mode": payload.ITEMS, "items": 4, "inputs": 1, "max_result": MB, "call": 7, "current": current}
+    errors = json.dumps([{"item": 1, "type": "ValueError", "message": "", "traceback": ""}]).encode()
+    kept = [payload.dump([0, None, 20, None]), errors, array.array("d", [5.0, 6.0, 7.0, 8.0]).tobytes()]
+    blobs = [payload.dump([0, 1, 2, 3]), *kept]
+    answer = Answer(*child._run(head, blobs, payload.Shipped(work, {}), interrupt))
+    assert called == [1]
+    assert answer.values == [0, 10, 20, None]  # a good value may be None
+    assert (answer.head["exit_code"], answer.errors) == ("COMPLETED", [])
+    assert answer.seconds is not None
+    assert [answer.seconds[place] for place in (0, 2, 3)] == [5.0, 7.0, 8.0]
+
+
+def test_good_items_that_cannot_be_rebuilt_are_computed_again(interrupt: Interrupt) -> None:
+    current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 2, "node": "a-1", "transferable": True}
+    head = {"mode": payload.ITEMS, "items": 2, "inputs": 1, "max_result": MB, "call": 7, "current": current}
+    blobs = [payload.dump([1, 2]), b"nonsense", b"[]", b""]
+    assert Answer(*child._run(head, blobs, payload.Shipped(inverse, {}), interrupt)).values == [1.0, 0.5]
+
+
 # --- interrupted ---------------------------------------------------------------------------------
 
 
