@@ -12,14 +12,23 @@ LIMIT = 64 << 10
 
 def describe(place: int, error: BaseException, *, full: bool, ours: Collection[str]) -> dict[str, Any]:
     """An item's error as it is stored; with its traceback if ``full``, without the first frames of modules ``ours``."""
-    kind = type(error)
-    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
     return {
         "item": place,
-        "type": f"{module}{kind.__qualname__}",
+        "type": type_name(type(error)),
         "message": cut(_safe_str(error)),
         "traceback": cut(_traceback(error, ours)) if full else "",
     }
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """How an exception type is called: with its module, unless it is built in or from a notebook."""
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
+def base_names(error: BaseException) -> list[str]:
+    """Its type and all that the type derives from: what a retry may be limited to."""
+    return [type_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)]
 
 
 def _traceback(error: BaseException, ours: Collection[str]) -> str:

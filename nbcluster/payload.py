@@ -122,6 +122,19 @@ def pack_arguments(value: Any, names: Iterable[str], whole: str) -> bytes:
         raise CannotPickle(f"{whole} ({_type_name(value)}) cannot be pickled: {_reason(error)}") from error
 
 
+def pack_checkpoint(value: Any, limit: int) -> bytes:
+    """What a function saves for its next attempt.  Raises CannotPickle or TooLarge."""
+    try:
+        return dump(value, limit)
+    except _OverLimit:
+        raise TooLarge(
+            f"the checkpoint ({_type_name(value)}) is larger than max_result ({format_size(limit)}); "
+            "write it to a file and save its path, or raise max_result"
+        ) from None
+    except Exception as error:
+        raise CannotPickle(f"the checkpoint ({_type_name(value)}) cannot be pickled: {_reason(error)}") from error
+
+
 def _entries(value: Any) -> Iterable[Any]:
     """What a value consists of: the entries of a list, or the arguments of a call."""
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple) and isinstance(value[1], dict):
@@ -164,6 +177,21 @@ def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[i
         except BaseException as error:  # each travels alone but not together: name the first
             return dump([None] * len(kept)), dict.fromkeys(range(len(kept)), _reason(error)) | bad
     return body, {}
+
+
+def too_large(values: Sequence[Any], limit: int) -> set[int]:
+    """The places of values that are above ``limit`` bytes by themselves."""
+    return {place for place, value in enumerate(values) if _is_too_large(value, limit)}
+
+
+def _is_too_large(value: Any, limit: int) -> bool:
+    try:
+        dump([value], limit)
+    except _OverLimit:
+        return True
+    except BaseException:  # it is named as one that cannot be pickled
+        return False
+    return False
 
 
 def _reread(values: list[Any], body: bytes) -> None:

@@ -1,10 +1,30 @@
-"""What a running partition may ask about itself: ``nb.current()``."""
+"""What a running partition may ask about itself, and tell: ``nb.current()``."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from nbcluster.errors import UsageError
+from nbcluster.errors import InputError, UsageError
+
+
+class Line(Protocol):
+    """What a partition says to whoever runs it, and hears from there."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the partition was told to stop."""
+
+    @property
+    def checkpoint(self) -> Any:
+        """What an earlier attempt saved; None when there is nothing."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Take note of how far it is; must not block."""
+
+    def save(self, value: Any) -> None:
+        """Keep ``value`` for the next attempt; returns when it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +32,9 @@ class Current:
     """The partition that runs in this process.
 
     ``index`` is its 0-based position in the job, ``attempt`` counts from 1,
-    ``transferable`` says whether it may run again on another node.
+    ``transferable`` says whether it may run again on another node.  ``idempotency_key`` is
+    the same text for every attempt and every execution of the partition, and for no other
+    one: give it to services that must not do the same thing twice.
     """
 
     job: str
@@ -21,9 +43,54 @@ class Current:
     attempt: int
     node: str
     transferable: bool
+    idempotency_key: str = ""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Show that ``fraction`` (0.0 to 1.0) is done; ``message`` is cut at 200 characters.
+
+        Costs microseconds and never waits, so it may be called in an inner loop; about once
+        a second the last call is what everybody sees.  Raises InputError for what is no number.
+        """
+        try:
+            number = float(fraction)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
+            raise InputError(f"progress() takes a fraction from 0.0 to 1.0, not {fraction!r:.60}")
+        if _line is not None:
+            _line.progress(min(1.0, max(0.0, number)), str(message))
+
+    def save(self, value: Any) -> None:
+        """Keep ``value`` as the ``checkpoint`` of the next attempt, in place of what was saved before.
+
+        When it returns, the value is committed in the database: neither the loss of this
+        process nor that of the node loses it.  Until then it waits, also for a database that
+        is away; what was saved before stays.  It is kept until the partition is COMPLETED,
+        also over ``resume()``.
+
+        Raises CannotPickle, TooLarge (above ``max_result``), JobError when the partition
+        belongs to another node by now, and UsageError where no node runs this.
+        """
+        if _line is None:
+            raise UsageError("save() keeps something only inside a function that runs on a node")
+        _line.save(value)
+
+    @property
+    def checkpoint(self) -> Any:
+        """What an earlier attempt of this partition saved last; None when none did.
+
+        Raises PayloadError when it cannot be rebuilt here.
+        """
+        return None if _line is None else _line.checkpoint
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was stopped, or the node is: KeyboardInterrupt was raised in the main thread for it."""
+        return _line is not None and _line.cancelled
 
 
 _current: Current | None = None
+_line: Line | None = None
 
 
 def current() -> Current:
@@ -33,7 +100,7 @@ def current() -> Current:
     return _current
 
 
-def set_current(value: Current | None) -> None:
-    """Used by the child process before and after it calls the function."""
-    global _current
-    _current = value
+def set_current(value: Current | None, line: Line | None = None) -> None:
+    """Used by whoever calls the function, before and after; ``line`` connects it with what runs it."""
+    global _current, _line
+    _current, _line = value, line

@@ -13,7 +13,7 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.lifecycle import ExitCode, NodeStatus, PartitionStatus, StopRequest
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.node.executor import Outcome
+from nbcluster.node.calls import Outcome
 from nbcluster.records import Claim, Finish, NewNode, Node, Progress, Result, Signed, StepToRun
 from nbcluster.signing import Signer, result_body
 from nbcluster.strategies import Candidate, Planned

@@ -21,61 +21,48 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.errortext import cut, describe, summary
+from nbcluster.errortext import base_names, cut, describe, summary
 from nbcluster.node import calling, wire
-from nbcluster.running import Current, set_current
+from nbcluster.node.board import Board
+from nbcluster.node.interrupt import Interrupt
+from nbcluster.node.line import ChildLine, Link
+from nbcluster.running import Current, Line, set_current
 
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
+_TYPES_TOLD = 100
+"""Different types of exceptions that the node is told of."""
+TOO_LARGE = "RESULT_TOO_LARGE"
 _OURS = (__name__, calling.__name__)
 """Modules whose frames are left out at the beginning of a traceback."""
 
 
-class _Interrupt:
-    """SIGINT stops user code, and only that: between partitions it is ignored."""
-
-    def __init__(self) -> None:
-        self.armed = self.received = False
-        signal.signal(signal.SIGINT, self._handle)
-
-    def arm(self) -> None:
-        """User code begins."""
-        self.armed, self.received = True, False
-
-    def _handle(self, _signal: int, _frame: object) -> None:
-        if self.armed:
-            self.armed, self.received = False, True
-            raise KeyboardInterrupt
-
-    def restore(self) -> None:
-        """Undo what user code did to the handler."""
-        if signal.getsignal(signal.SIGINT) != self._handle:
-            signal.signal(signal.SIGINT, self._handle)
-
-
-def main(descriptor: int, parent: int) -> None:
+def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     """Serve calls from the socket until it closes."""
     _die_with(parent)
-    link = socket.socket(fileno=descriptor)
-    decoder, interrupt = wire.Decoder(), _Interrupt()
+    interrupt, board = Interrupt(), Board(board_descriptor)
+    os.close(board_descriptor)
+    link = Link(socket.socket(fileno=descriptor), interrupt)
     functions: dict[str, payload.Shipped | str] = {}
     home = os.getcwd()
     _open_streams()
-    _send(link, {"type": wire.READY})
-    while data := link.recv(1 << 20):
-        for head, blobs in decoder.feed(data):
-            if head["type"] == wire.FUNCTION:
-                while len(functions) >= wire.KEPT_FUNCTIONS:
-                    functions.pop(next(iter(functions)))
-                functions[head["id"]] = _load_function(blobs[0])
-                continue
-            me = os.getpid()
-            reply, parts = _run(head, blobs, functions[head["function"]], interrupt)
-            if os.getpid() != me:
-                os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
-            _clean_up(home, interrupt)
-            _send(link, reply, parts)
+    link.send({"type": wire.READY})
+    for head, blobs in link.frames():
+        if head["type"] == wire.FUNCTION:
+            while len(functions) >= wire.KEPT_FUNCTIONS:
+                functions.pop(next(iter(functions)))
+            functions[head["id"]] = _load_function(blobs[0])
+            continue
+        me = os.getpid()
+        saved = blobs.pop() if head["saved"] else None
+        line = ChildLine(link, board, interrupt, head["call"], head["max_result"], saved)
+        reply, parts = _run(head, blobs, functions[head["function"]], interrupt, line)
+        if os.getpid() != me:
+            os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
+        line.ended = True
+        _clean_up(home, interrupt)
+        link.send(reply, parts)
 
 
 def _die_with(parent: int) -> None:
@@ -86,11 +73,6 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(0)
-
-
-def _send(link: socket.socket, head: dict[str, Any], blobs: list[bytes] | None = None) -> None:
-    for part in wire.encode(head, blobs or ()):
-        link.sendall(part)
 
 
 def _load_function(body: bytes) -> payload.Shipped | str:
@@ -104,17 +86,23 @@ def _load_function(body: bytes) -> payload.Shipped | str:
 
 
 def _run(
-    head: dict[str, Any], blobs: list[bytes], shipped: payload.Shipped | str, interrupt: _Interrupt
+    head: dict[str, Any],
+    blobs: list[bytes],
+    shipped: payload.Shipped | str,
+    interrupt: Interrupt,
+    line: Line | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
     """One partition, as an outcome frame."""
     began = time.monotonic()
-    set_current(Current(**head["current"]))
+    set_current(Current(**head["current"]), line)
     run = _Run(head["mode"])
+    inputs, kept = blobs[: head["inputs"]], blobs[head["inputs"] :]
     try:
         if isinstance(shipped, str):
             run.fail_all(shipped, head["items"])
         else:
-            run.call(shipped.function, blobs[: head["inputs"]], head["items"], interrupt)
+            run.go_on_from(kept)
+            run.call(shipped.function, inputs, head["items"], interrupt)
     finally:
         interrupt.armed = False
         set_current(None)
@@ -137,10 +125,25 @@ class _Run:
         self._errors: list[dict[str, Any]] = []
         self._seconds = array.array("d")
         self._exit_code = "COMPLETED"
+        self._kept: dict[int, tuple[Any, float]] = {}
+        self._raised: dict[str, list[str]] = {}
+
+    def go_on_from(self, kept: list[bytes]) -> None:
+        """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
+        if not kept:
+            return
+        try:
+            values = payload.load(kept[0])
+        except BaseException:  # what cannot be rebuilt here is computed again
+            return
+        failed = {error["item"] for error in json.loads(kept[1])}
+        timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
+        self._kept = {place: one for place, one in timed if place not in failed}
 
     def fail_all(self, message: str, items: int) -> None:
         """Every item fails for the same reason."""
         self._exit_code = "FAILED"
+        self._raised = {"PayloadError": ["PayloadError", "Exception"]}
         count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
@@ -148,7 +151,7 @@ class _Run:
             {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: _Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
@@ -158,7 +161,10 @@ class _Run:
         try:
             interrupt.arm()
             for place, positional in enumerate(calls):
-                self._one(place, function, positional, interrupt)
+                if place in self._kept:
+                    self._add(*self._kept[place])
+                else:
+                    self._one(place, function, positional, interrupt)
         except KeyboardInterrupt:
             self._exit_code = "CANCELLED"
         except Exception as error:
@@ -166,7 +172,7 @@ class _Run:
         finally:
             interrupt.armed = False
 
-    def _one(self, place: int, function: Callable[..., Any], positional: Any, interrupt: _Interrupt) -> None:
+    def _one(self, place: int, function: Callable[..., Any], positional: Any, interrupt: Interrupt) -> None:
         began = time.perf_counter()
         try:
             value = function(*positional)
@@ -176,8 +182,17 @@ class _Run:
             self._exit_code = "FAILED"
             value = None
             self._errors.append(describe(place, error, full=len(self._errors) < _FULL_TRACEBACKS, ours=_OURS))
+            self._note_type(error)
+        self._add(value, time.perf_counter() - began)
+
+    def _add(self, value: Any, seconds: float) -> None:
         self._values.append(value)
-        self._seconds.append(time.perf_counter() - began)
+        self._seconds.append(seconds)
+
+    def _note_type(self, error: BaseException) -> None:
+        names = base_names(error)
+        if len(self._raised) < _TYPES_TOLD:
+            self._raised.setdefault(names[0], names)
 
     def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
         """Head and blobs: values, errors as JSON, seconds."""
@@ -185,25 +200,50 @@ class _Run:
             return {"exit_code": "CANCELLED", "message": "stopped", "failed": 0}, []
         body, bad = payload.pack_values(self._values, max_result)
         if bad:
-            self._exit_code = "UNSERIALIZABLE"
-            self._errors += [
-                {"item": place, "type": "UNSERIALIZABLE", "message": cut(why), "traceback": ""}
-                for place, why in bad.items()
-            ]
-            self._errors.sort(key=lambda error: int(error["item"]))
+            self._refuse(bad, "UNSERIALIZABLE")
+            self._raised["UNSERIALIZABLE"] = ["UNSERIALIZABLE"]
         if body is None:
-            message = (
-                f"the result is larger than max_result ({payload.format_size(max_result)}); "
-                "write it to a file and return its path, or raise max_result"
-            )
-            return {"exit_code": "RESULT_TOO_LARGE", "message": message, "failed": len(self._values)}, []
+            body = self._without_the_largest(max_result)
+        if body is None:
+            return {"exit_code": TOO_LARGE, "message": _too_large(max_result), "failed": len(self._values)}, []
         first = self._errors[0] if self._errors else None
         head = {
             "exit_code": self._exit_code,
             "message": f"{first['type']}: {first['message']}"[:2000] if first else "",
             "failed": len(self._errors),
+            "raised": list(self._raised.values()),
         }
         return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+
+    def _refuse(self, places: dict[int, str], kind: str) -> None:
+        """These items have values that cannot travel, each for its own reason."""
+        self._exit_code = kind
+        known = {int(error["item"]) for error in self._errors}
+        self._errors += [
+            {"item": place, "type": kind, "message": cut(why), "traceback": ""}
+            for place, why in places.items()
+            if place not in known
+        ]
+        self._errors.sort(key=lambda error: int(error["item"]))
+
+    def _without_the_largest(self, max_result: int) -> bytes | None:
+        """The values without those that are too large by themselves; None when nothing good is left, or too much."""
+        large = payload.too_large(self._values, max_result)
+        if not large or len(large) == len(self._values):
+            return None
+        kept = [None if place in large else value for place, value in enumerate(self._values)]
+        body, bad = payload.pack_values(kept, max_result)
+        if body is not None:
+            self._refuse(bad, "UNSERIALIZABLE")
+            self._refuse(dict.fromkeys(large, _too_large(max_result)), TOO_LARGE)
+        return body
+
+
+def _too_large(max_result: int) -> str:
+    return (
+        f"the result is larger than max_result ({payload.format_size(max_result)}); "
+        "write it to a file and return its path, or raise max_result"
+    )
 
 
 def _open_streams() -> None:
@@ -216,7 +256,7 @@ def _open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _clean_up(home: str, interrupt: _Interrupt) -> None:
+def _clean_up(home: str, interrupt: Interrupt) -> None:
     """Leave the process to the next partition as this one found it."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place

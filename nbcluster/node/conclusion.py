@@ -5,38 +5,53 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from nbcluster.lifecycle import ExitCode, PartitionStatus
-from nbcluster.node.executor import CANCELLED, Outcome
+from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
+from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result
 from nbcluster.signing import Signer, result_body
+from nbcluster.store.partitions import checkpoints
 
 _LAST_LINES = 500
+_BY_USER = (StopRequest.STOP, StopRequest.NOW)
+_TIMEOUT = ("TimeoutError", "OSError", "Exception", "BaseException")
+"""What ``retry_on`` may call a timeout."""
 
 
-def finish_for(outcome: Outcome, signer: Signer, *, stopped: bool) -> Finish:
-    """How an ended call is recorded.  ``stopped`` says that its job was asked to stop."""
+def finish_for(
+    outcome: Outcome, signer: Signer, *, stop: StopRequest = StopRequest.NONE, chance: float = 0.5
+) -> Finish:
+    """How an ended call is recorded.
+
+    ``stop`` says whether its job was asked to stop; ``chance``, from 0.0 to 1.0, spreads the
+    retries of many that failed at once.
+    """
     claim = outcome.claim
     if outcome.head is None:
+        if outcome.started and outcome.death == TIMED_OUT:
+            return _timed_out(outcome, stop, chance)
         if outcome.started and outcome.death != CANCELLED:
             return _death(outcome)
-        return _cancelled(claim, outcome, stopped)
+        return _cancelled(claim, outcome, stop)
     try:
-        return _answered(outcome, outcome.head, signer, stopped=stopped)
+        finish = _answered(outcome, outcome.head, signer, stop)
+        return _again(finish, _raised(outcome.head), signer, chance) if stop is StopRequest.NONE else finish
     except (KeyError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
         message = f"the child process answered nonsense ({type(error).__name__})"
         return Finish(claim, PartitionStatus.FAILED, ExitCode.FAILED, message, failed_items=claim.items)
 
 
-def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, *, stopped: bool) -> Finish:
+def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: StopRequest) -> Finish:
     claim = outcome.claim
     if not math.isfinite(outcome.seconds):
         raise ValueError(f"{outcome.seconds} seconds")
     exit_code = ExitCode(head["exit_code"])
     if exit_code is ExitCode.CANCELLED:
         if outcome.interrupted:
-            return _cancelled(claim, outcome, stopped)
+            return _cancelled(claim, outcome, stop)
         # Handed back it would interrupt itself again, for ever.
         head = head | {"message": "KeyboardInterrupt: the function interrupted itself", "failed": claim.items}
         exit_code = ExitCode.FAILED
@@ -56,7 +71,7 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, *, stopped
         claim=claim,
         status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
         exit_code=exit_code,
-        exit_message=str(head["message"])[:4000].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode(),
+        exit_message=_storable(str(head["message"])),
         seconds=outcome.seconds,
         failed_items=min(int(head["failed"]), claim.items),
         peak_memory=int(head["peak"]),
@@ -65,10 +80,69 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, *, stopped
     )
 
 
-def _cancelled(claim: Claim, outcome: Outcome, stopped: bool) -> Finish:
+def _storable(text: str) -> str:
+    """Text that every database accepts."""
+    return text[:4000].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+# --- another try ---------------------------------------------------------------
+
+
+def _raised(head: dict[str, Any]) -> list[list[str]]:
+    """The types of everything that was raised, each with the types that it derives from."""
+    return [[str(name) for name in names] for names in head.get("raised", ())]
+
+
+def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: float) -> Finish:
+    """The same attempt as one to be repeated, with its good items kept; unchanged when it is the last."""
+    claim = finish.claim
+    if finish.exit_code not in (ExitCode.FAILED, ExitCode.UNSERIALIZABLE) or not _may_retry(claim, raised):
+        return finish
+    kept = None
+    if finish.result is not None and finish.failed_items < claim.items:
+        body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
+        signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
+        kept = dataclasses.replace(finish.result, mac=signed.mac)
+    return _retried(finish, kept, chance)
+
+
+def _retried(finish: Finish, kept: Result | None, chance: float) -> Finish:
+    step, errors = finish.claim.step, finish.claim.errors
+    pause = retry_pause(step.retry_wait, errors, chance)
+    message = f"{finish.exit_message} (retry {errors + 1} of {step.retries} in {pause:.1f} s)"
+    return dataclasses.replace(
+        finish,
+        status=PartitionStatus.PENDING,
+        exit_code=None,
+        exit_message=message,
+        failed_items=0,
+        erred=True,
+        retry_after=pause,
+        result=kept,
+    )
+
+
+def _may_retry(claim: Claim, raised: list[list[str]]) -> bool:
+    """Whether retries are left, and everything that was raised is worth one."""
+    step = claim.step
+    if not raised or claim.errors >= step.retries:
+        return False
+    return step.retry_on is None or all(_matches(names, step.retry_on) for names in raised)
+
+
+def _matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether a type, or one that it derives from, is among ``wanted``; without its module, too."""
+    known = {*names, *(name.rpartition(".")[2] for name in names)}
+    return not known.isdisjoint(wanted)
+
+
+# --- no answer -----------------------------------------------------------------
+
+
+def _cancelled(claim: Claim, outcome: Outcome, stop: StopRequest) -> Finish:
     """A run that was stopped or never begun: handed back, unless it may not go on."""
     how = "while this partition ran" if outcome.started else "before this partition began"
-    if stopped:
+    if stop in _BY_USER or (stop and not outcome.started):
         code, message = ExitCode.CANCELLED, f"the job was stopped {how}"
     elif outcome.started and not claim.transferable:
         code, message = ExitCode.NODE_LOST, f"the node {claim.node_id} was stopped {how} and it is not transferable"
@@ -85,10 +159,27 @@ def _cancelled(claim: Claim, outcome: Outcome, stopped: bool) -> Finish:
     )
 
 
+def _timed_out(outcome: Outcome, stop: StopRequest, chance: float) -> Finish:
+    """Killed for its length.  What may run only once is not repeated: how far it came, nobody knows."""
+    claim = outcome.claim
+    finish = Finish(
+        claim=claim,
+        status=PartitionStatus.FAILED,
+        exit_code=ExitCode.TIMEOUT,
+        exit_message=f"ran longer than the timeout of {claim.step.timeout:g} s and was killed" + _last_words(outcome),
+        seconds=outcome.seconds,
+        failed_items=claim.items,
+        peak_memory=outcome.peak,
+        log=outcome.log,
+    )
+    may = stop is StopRequest.NONE and claim.transferable and _may_retry(claim, [list(_TIMEOUT)])
+    return _retried(finish, None, chance) if may else finish
+
+
 def _death(outcome: Outcome) -> Finish:
     claim = outcome.claim
-    said = outcome.log.decode("utf-8", "replace").strip()[-_LAST_LINES:].replace("\0", "\\0")
-    message = f"the child process died: {outcome.death}" + (f"; its last output: {said}" if said else "")
+    used = f", having used {outcome.peak / 1e6:,.0f} MB at most" if outcome.peak else ""
+    message = f"the child process died: {outcome.death}{used}" + _last_words(outcome)
     final = not claim.transferable or claim.crashes + 1 >= claim.step.max_attempts
     code = ExitCode.CRASHED if not claim.transferable else ExitCode.POISON
     if final and claim.transferable:
@@ -100,9 +191,15 @@ def _death(outcome: Outcome) -> Finish:
         exit_message=message,
         seconds=outcome.seconds,
         failed_items=claim.items if final else 0,
+        peak_memory=outcome.peak,
         crashed=True,
         log=outcome.log,
     )
+
+
+def _last_words(outcome: Outcome) -> str:
+    said = outcome.log.decode("utf-8", "replace").strip()[-_LAST_LINES:].replace("\0", "\\0")
+    return f"; its last output: {said}" if said else ""
 
 
 def unstorable(finish: Finish, error: Exception) -> Finish:
@@ -113,6 +210,8 @@ def unstorable(finish: Finish, error: Exception) -> Finish:
         exit_code=ExitCode.FAILED,
         exit_message=f"the result could not be stored: {error}"[:4000],
         failed_items=finish.claim.items,
+        erred=False,
+        retry_after=None,
         result=None,
         log=b"",
     )

@@ -7,9 +7,9 @@ is replaced at once; nothing that user code does stops this thread.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
-import signal
 import threading
 import time
 from collections import deque
@@ -18,55 +18,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.node import wire
+from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Outcome, Save, death_by
 from nbcluster.node.slot import Output, Slot
 from nbcluster.records import Claim
 
 log = logging.getLogger(__name__)
 
 _RESPAWN_PAUSE = 1.0
-_CUT_OFF = "it closed its link to the node, or spoilt it, and was killed"
-CANCELLED = "cancelled"
-"""The death of a child that was told to stop its partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A claimed partition with everything a child needs for it.
-
-    ``inputs`` are its own arguments, or what earlier steps gave.
-    """
-
-    claim: Claim
-    function: bytes
-    inputs: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended: the child's own words, or what is known of its death.
-
-    ``head`` is None when the child died; ``death`` then says how.  ``started`` is False
-    for a call that was taken back before it reached a child.  ``interrupted`` says that the
-    node told it to stop.  ``seconds`` is the time that user code ran, ``taken`` the time
-    that the slot was taken.
-    """
-
-    claim: Claim
-    started: bool
-    head: dict[str, Any] | None = None
-    blobs: tuple[bytes, ...] = ()
-    log: bytes = b""
-    death: str = ""
-    seconds: float = 0.0
-    taken: float = 0.0
-    interrupted: bool = False
 
 
 @dataclass(slots=True)
 class _Busy:
     call: Call
     began: float
-    interrupted_at: float | None = None
+    killed_at: float
+    """When it will be killed, whatever it does; infinite without a timeout."""
+    interrupted: bool = False
 
 
 class Executor:
@@ -88,6 +55,7 @@ class Executor:
         self._running: dict[int, _Busy] = {}
         self._respawn_at = dict.fromkeys(range(slots), 0.0)
         self._outcomes: deque[Outcome] = deque()
+        self._saves: deque[Save] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="nbcluster-executor", daemon=True)
 
@@ -108,6 +76,27 @@ class Executor:
             taken.append(self._outcomes.popleft())
         return taken
 
+    def take_saves(self) -> list[Save]:
+        """What running functions want to be stored, since the last time."""
+        taken = []
+        while self._saves:
+            taken.append(self._saves.popleft())
+        return taken
+
+    def answer(self, save: Save, complaint: str = "") -> None:
+        """Tell a function that what it saved is stored, or why it is not."""
+        self._ask(lambda: self._answer(save, complaint))
+
+    def progress(self) -> list[tuple[Claim, float, str]]:
+        """How far running functions say they are: claim, fraction, message."""
+        told = []
+        for number, busy in list(self._running.items()):
+            slot = self._slots[number]
+            found = None if slot is None else slot.board.read(busy.call.claim.partition_id)
+            if found is not None:
+                told.append((busy.call.claim, *found))
+        return told
+
     @property
     def ready(self) -> int:
         """Slots whose child is up.  Only for these is anything claimed."""
@@ -127,9 +116,17 @@ class Executor:
         """Stop these: queued ones come back unstarted, running ones get SIGINT and then SIGKILL."""
         self._ask(lambda: self._cancel(partition_ids))
 
+    def kill(self, partition_ids: set[int]) -> None:
+        """Stop these at once: queued ones come back unstarted, the children of running ones get SIGKILL."""
+        self._ask(lambda: self._cancel(partition_ids, grace=0.0))
+
+    def take_back(self, partition_ids: set[int]) -> None:
+        """Give back those of these calls that no child has begun."""
+        self._ask(lambda: self._take_back(partition_ids))
+
     def take_back_queued(self) -> None:
         """Give every call back that no child has begun."""
-        self._ask(lambda: self._cancel({call.claim.partition_id for call in self._queue}))
+        self._ask(lambda: self._take_back({call.claim.partition_id for call in self._queue}))
 
     def stop(self, timeout: float = 10.0) -> None:
         """Kill every child and end the thread."""
@@ -204,8 +201,12 @@ class Executor:
             self._notify()
             return
         busy = self._running[slot.number]
-        if head["type"] != wire.OUTCOME or head["call"] != busy.call.claim.partition_id:
+        if head["call"] != busy.call.claim.partition_id or head["type"] not in (wire.OUTCOME, wire.SAVE):
             raise ValueError(f"an answer to {head.get('call')!r}")
+        if head["type"] == wire.SAVE:
+            self._saves.append(Save(busy.call.claim, int(head["number"]), blobs[0]))
+            self._notify()
+            return
         seconds = float(head["seconds"])
         slot.read_output()
         del self._running[slot.number]
@@ -218,9 +219,16 @@ class Executor:
                 log=slot.output.take(),
                 seconds=seconds,
                 taken=time.monotonic() - busy.began,
-                interrupted=busy.interrupted_at is not None,
+                interrupted=busy.interrupted,
             )
         )
+
+    def _answer(self, save: Save, complaint: str) -> None:
+        for number, busy in self._running.items():
+            slot = self._slots[number]
+            if slot is not None and busy.call.claim == save.claim:
+                slot.send({"type": wire.SAVED, "number": save.number, "error": complaint})
+                self._watch(slot)
 
     def _report(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
@@ -236,7 +244,9 @@ class Executor:
     def _begin(self, slot: Slot, call: Call) -> None:
         claim = call.claim
         slot.output = Output(claim.step.max_log)
-        self._running[slot.number] = _Busy(call, time.monotonic())
+        slot.board.clear()
+        began = time.monotonic()
+        self._running[slot.number] = _Busy(call, began, began + (claim.step.timeout or math.inf))
         if claim.step.function_id not in slot.loaded:
             slot.send({"type": wire.FUNCTION, "id": claim.step.function_id}, (call.function,))
             slot.remember(claim.step.function_id)
@@ -248,6 +258,7 @@ class Executor:
                 "mode": claim.step.mode,
                 "items": claim.items,
                 "inputs": len(call.inputs),
+                "saved": call.saved is not None,
                 "max_result": claim.step.max_result,
                 "current": {
                     "job": claim.step.job_name,
@@ -256,9 +267,10 @@ class Executor:
                     "attempt": claim.attempt,
                     "node": claim.node_id,
                     "transferable": claim.transferable,
+                    "idempotency_key": f"{claim.step.uid}/{claim.step.name}/{claim.index}",
                 },
             },
-            call.inputs,
+            (*call.inputs, *call.kept, *(() if call.saved is None else (call.saved,))),
         )
         self._watch(slot)
 
@@ -292,7 +304,7 @@ class Executor:
         if busy is None:
             if not slot.ready:
                 text = slot.output.take().decode("utf-8", "replace")[-500:]
-                log.error("slot %d: its child ended while starting (%s): %s", slot.number, _death(code), text)
+                log.error("slot %d: its child ended while starting (%s): %s", slot.number, death_by(code), text)
             return
         self._respawn_at[slot.number] = 0.0  # it had work: the next partition should not wait
         self._report(
@@ -300,8 +312,9 @@ class Executor:
                 claim=busy.call.claim,
                 started=True,
                 log=slot.output.take(),
-                death=CANCELLED if busy.interrupted_at is not None else _CUT_OFF if slot.lingered else _death(code),
+                death=_death_of(busy, slot, code),
                 seconds=time.monotonic() - busy.began,
+                peak=slot.peak,
             )
         )
 
@@ -313,31 +326,40 @@ class Executor:
                 continue  # its end was closed before
         self._slots[slot.number] = None
 
-    def _cancel(self, partition_ids: set[int]) -> None:
+    def _take_back(self, partition_ids: set[int]) -> None:
         kept = deque(call for call in self._queue if call.claim.partition_id not in partition_ids)
         for call in self._queue:
             if call.claim.partition_id in partition_ids:
                 self._report(Outcome(call.claim, started=False))
         self._queue = kept
+
+    def _cancel(self, partition_ids: set[int], grace: float | None = None) -> None:
+        self._take_back(partition_ids)
+        now = time.monotonic()
         for number, busy in self._running.items():
             slot = self._slots[number]
-            if busy.call.claim.partition_id in partition_ids and busy.interrupted_at is None and slot is not None:
-                busy.interrupted_at = time.monotonic()
+            if busy.call.claim.partition_id not in partition_ids or slot is None:
+                continue
+            if not busy.interrupted:
+                busy.interrupted = True
+                busy.killed_at = now + self._grace
                 slot.interrupt()
+            if grace is not None:
+                busy.killed_at = min(busy.killed_at, now + grace)
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
         for number, busy in self._running.items():
             slot = self._slots[number]
-            if slot is not None and busy.interrupted_at is not None and now - busy.interrupted_at > self._grace:
+            if slot is not None and now >= busy.killed_at:
                 slot.kill()
 
     def _patience(self) -> float | None:
         """How long the selector may sleep."""
-        now = time.monotonic()
         moments = [at for number, at in self._respawn_at.items() if self._slots[number] is None]
-        moments += [b.interrupted_at + self._grace for b in self._running.values() if b.interrupted_at is not None]
-        return max(0.01, min(moments) - now) if moments else None
+        moments += [busy.killed_at for busy in self._running.values()]
+        earliest = min(moments, default=math.inf)
+        return None if math.isinf(earliest) else max(0.01, earliest - time.monotonic())
 
     def _close(self) -> None:
         for slot in list(self._slots.values()):
@@ -350,13 +372,10 @@ class Executor:
         os.close(self._wake_writer)
 
 
-def _death(code: int) -> str:
-    """What a return code says."""
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        hint = " (out of memory, perhaps)" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
-    return f"exit code {code}"
+def _death_of(busy: _Busy, slot: Slot, code: int) -> str:
+    """Why a child with work ended."""
+    if busy.interrupted:
+        return CANCELLED
+    if time.monotonic() >= busy.killed_at:
+        return TIMED_OUT
+    return CUT_OFF if slot.lingered else death_by(code)

@@ -46,6 +46,7 @@ class WorkerLoop:
             self._thread.join(timeout)
 
     def _loop(self) -> None:
+        next_poll = self._next_poll()
         while not self._stopping:
             time.sleep(self._worker.gathering())
             self._wake.clear()
@@ -59,6 +60,11 @@ class WorkerLoop:
                 log.exception("worker: a pass failed")
                 self._worker.interrupted()
                 pause = _RETRY_PAUSE
-            patience = self._poll * random.uniform(0.5, 1.5) if pause is None else pause
-            if not self._wake.wait(patience) and pause is None:
+            left = max(0.0, next_poll - time.monotonic())
+            self._wake.wait(left if pause is None else min(pause, left))
+            if time.monotonic() >= next_poll:
                 self._worker.announced()  # the poll: a notification may have been lost
+                next_poll = self._next_poll()
+
+    def _next_poll(self) -> float:
+        return time.monotonic() + self._poll * random.uniform(0.5, 1.5)

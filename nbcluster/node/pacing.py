@@ -18,6 +18,9 @@ each other's write lock.
 HAND_BACK_AFTER = 0.5
 """Seconds after which a claimed partition goes back, if no slot will begin it soon."""
 
+LONGEST_RETRY_PAUSE = 60.0
+"""Seconds after which an attempt that raised is repeated at the latest."""
+
 _WEIGHT = 0.3
 
 
@@ -72,3 +75,12 @@ def is_stuck(slots: int, running_for: list[float], waiting: int, pace: Pace) -> 
 def gathering(slots: int, queued: int, pace: Pace) -> float:
     """Seconds to wait for more outcomes before a commit: none when a slot would run dry, or nothing else is due."""
     return min(LONGEST_GATHERING, queued * (pace.seconds or 0.0) / max(1, slots) / 2)
+
+
+def retry_pause(first: float, errors: int, chance: float) -> float:
+    """Seconds until an attempt is repeated after ``errors`` earlier ones that raised.
+
+    Doubles each time; ``chance`` (0.0 to 1.0) makes it up to a quarter shorter, so that
+    what failed together does not come back together.
+    """
+    return min(LONGEST_RETRY_PAUSE, first * 2.0 ** min(errors, 30)) * (1.0 - chance / 4)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from nbcluster.errors import SignatureError
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
-from nbcluster.node.executor import Call
+from nbcluster.node.calls import Call
 from nbcluster.outcome import write_outcome
 from nbcluster.records import Claim, StepToRun
 from nbcluster.signing import check_result
 from nbcluster.store import Store
+from nbcluster.store.partitions import checkpoints
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
 _BATCH = 256
@@ -30,7 +31,8 @@ class Preparing:
 
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
-        return Call(claim, self._function(claim.step), self._inputs(claim))
+        kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
+        return Call(claim, self._function(claim.step), self._inputs(claim), kept, saved)
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
@@ -41,6 +43,13 @@ class Preparing:
             assert step.input_of is not None
             for index, result in self._given(step, step.input_of, list(mine)).items():
                 self._results[mine[index].partition_id] = result
+
+    def _left(self, claim: Claim) -> tuple[tuple[bytes, ...], bytes | None]:
+        """What earlier attempts left: the outcome with good items, and what the function saved."""
+        signer = self._store.signer
+        left = {one.kind: checkpoints.check(signer, claim, one) for one in self._store.checkpoints.read(claim)}
+        items = left.get(checkpoints.ITEMS)
+        return () if items is None else checkpoints.unpack_items(items), left.get(checkpoints.USER)
 
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Mapping
 
 from nbcluster.node import wire
+from nbcluster.node.board import make_board
 
 _SECRETS = ("NBCLUSTER_", "PG", "DATABASE_URL", "MYSQL_", "MARIADB_")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_START = "import sys; from nbcluster.node.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+_START = "import sys; from nbcluster.node.child import main; main(*map(int, sys.argv[1:]))"
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
@@ -83,19 +87,21 @@ class Slot:
         self.number = number
         self.ready = False
         self.lingered = False
+        self.peak = 0
         self.loaded: dict[str, None] = {}
         self.output = Output()
         self.decoder = wire.Decoder()
         self._unsent: deque[memoryview] = deque()
+        self.board, board_end = make_board()
         ours, theirs = socket.socketpair()
         self.output_fd, output_end = os.pipe()
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-c", _START, str(theirs.fileno()), str(board_end), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output_end,
                 stderr=output_end,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), board_end),
                 env=child_environment(os.environ, threads),
                 start_new_session=True,  # the terminal's Ctrl-C is for the node; and the whole group can be killed
             )
@@ -106,6 +112,7 @@ class Slot:
         finally:
             theirs.close()
             os.close(output_end)
+            os.close(board_end)
         ours.setblocking(False)
         os.set_blocking(self.output_fd, False)
         self.link = ours
@@ -156,7 +163,7 @@ class Slot:
     def interrupt(self) -> None:
         """SIGINT to the child: its user code sees KeyboardInterrupt."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGINT)
+            os.kill(self.process.pid, signal.SIGINT)  # it is not reaped before bury(): the id is still its own
 
     def kill(self) -> None:
         """End the child and everything it started."""
@@ -165,13 +172,29 @@ class Slot:
 
     def bury(self) -> int:
         """Reap the child and close its descriptors; gives its return code (negative: the signal)."""
-        try:
-            self.process.wait(_LAST_MOMENT)  # killed while it ends by itself, it would not say why it ended
-        except subprocess.TimeoutExpired:
+        if not self._reap(_LAST_MOMENT):  # killed while it ends by itself, it would not say why it ended
             self.lingered = True
-        self.kill()
-        code = self.process.wait()
+            self.kill()
+            self._reap(None)
+        else:
+            self.kill()  # what it started
         self.read_output()
         self.link.close()
         os.close(self.output_fd)
-        return code
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def _reap(self, seconds: float | None) -> bool:
+        """Take the end of the child, and what memory it used, within ``seconds``; None waits until it has ended."""
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        pause = 0.0005
+        while True:
+            pid, status, usage = os.wait4(self.process.pid, 0 if seconds is None else os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.peak = usage.ru_maxrss * _PEAK_UNIT
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)

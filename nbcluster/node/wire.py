@@ -14,14 +14,14 @@ from typing import Any
 _FIXED = struct.Struct("!II")
 _LENGTH = struct.Struct("!Q")
 
-FUNCTION, RUN = "function", "run"
-"""Node to child: here is a function; run this partition."""
+FUNCTION, RUN, SAVED = "function", "run", "saved"
+"""Node to child: here is a function; run this partition; what you sent to be saved is stored (or not: why)."""
 
 KEPT_FUNCTIONS = 8
 """Functions that a child keeps; the oldest goes first, on both sides alike."""
 
-READY, OUTCOME = "ready", "outcome"
-"""Child to node: I am up; this is how it ended."""
+READY, OUTCOME, SAVE = "ready", "outcome", "save"
+"""Child to node: I am up; this is how it ended; store this for the next attempt and tell me."""
 
 
 def encode(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> list[bytes]:

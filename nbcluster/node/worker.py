@@ -7,17 +7,21 @@ poll.  Outcomes are kept until the database took or refused them.
 
 from __future__ import annotations
 
+import heapq
 import logging
+import random
 import time
 from collections.abc import Callable
 
 from nbcluster.errors import DatabaseError, SignatureError
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node import conclusion
+from nbcluster.node.calls import Call, Outcome
 from nbcluster.node.claiming import Claiming
-from nbcluster.node.executor import Call, Executor, Outcome
+from nbcluster.node.executor import Executor
 from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
 from nbcluster.node.preparing import Preparing
+from nbcluster.node.reporting import Reporting
 from nbcluster.records import Claim, Finish, NewNode
 from nbcluster.store import Store
 
@@ -37,7 +41,9 @@ class Worker:
         self._preparing = Preparing(store)
         self._in_touch = in_touch
         self._node_id = node.node_id
-        self._stopped_steps: set[int] = set()
+        self._reporting = Reporting(store, executor, self._holds)
+        self._stops: dict[int, StopRequest] = {}
+        self._retries_at: list[float] = []
         self._revalidate = False
         self._held: dict[int, tuple[Claim, float]] = {}
         self._unrecorded: list[Finish] = []
@@ -82,13 +88,19 @@ class Worker:
         """One pass; gives the pause until the next one, in seconds, when it must be short."""
         if self._revalidate:
             self._drop_moved()
-        self._record(self._executor.take_outcomes())
+        outcomes = self._executor.take_outcomes()
+        self._reporting.collect()  # after the outcomes, and stored before them: whoever saved had not ended yet
+        self._conclude(outcomes)
+        self._reporting.save()
+        self._record()
+        self._reporting.progress()
         # Flags are lowered before what they ask for is read: news that comes meanwhile raises them again.
         check_stops, self._check_stops = self._check_stops, False
         if check_stops and self._held:
             self._stop_cancelled()
         self._hand_back_stuck()
         self._prepare()
+        self._look_for_retries()
         if self.draining or not self._maybe_work or not self._in_touch():
             return self._pause()
         return self._claim_more()
@@ -97,17 +109,30 @@ class Worker:
         if self._unrecorded:
             return 0.0
         queued = len(self._held) - len(self._executor.running())
-        return HAND_BACK_AFTER / 2 if queued > 0 else None
+        pauses = [HAND_BACK_AFTER / 2] if queued > 0 else []
+        if self._executor.running():
+            pauses.append(self._reporting.pause)
+        if self._retries_at:
+            pauses.append(max(0.0, self._retries_at[0] - time.monotonic()))
+        return min(pauses, default=None)
+
+    def _look_for_retries(self) -> None:
+        """Whether one that was recorded here is due: nobody announces it."""
+        while self._retries_at and self._retries_at[0] <= time.monotonic():
+            heapq.heappop(self._retries_at)
+            self._maybe_work = True
 
     # --- record -----------------------------------------------------------------
 
-    def _record(self, outcomes: list[Outcome]) -> None:
+    def _conclude(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             if not self._holds(outcome.claim):
                 continue  # it was moved while it ran, and its child stopped for that
             self._unrecorded.append(self._finish_for(outcome))
             if outcome.head is not None:
                 self._claiming.pace(outcome.claim.step).observe([outcome.taken])
+
+    def _record(self) -> None:
         if not self._unrecorded:
             return
         accepted = self._commit(self._unrecorded)
@@ -115,6 +140,8 @@ class Worker:
             claim = finish.claim
             if self._holds(claim):
                 del self._held[claim.partition_id]
+            if finish.retry_after is not None:
+                heapq.heappush(self._retries_at, time.monotonic() + finish.retry_after)
             if claim.partition_id not in accepted:
                 log.warning(
                     "FENCED: partition %d of %s, attempt %d, belongs to another node by now; its outcome is dropped",
@@ -129,8 +156,8 @@ class Worker:
         return held is not None and held[0].token == claim.token
 
     def _finish_for(self, outcome: Outcome) -> Finish:
-        stopped = outcome.claim.step.step_execution_id in self._stopped_steps
-        return conclusion.finish_for(outcome, self._store.signer, stopped=stopped)
+        stop = self._stops.get(outcome.claim.step.step_execution_id, StopRequest.NONE)
+        return conclusion.finish_for(outcome, self._store.signer, stop=stop, chance=random.random())
 
     def _commit(self, finishes: list[Finish]) -> set[int]:
         try:
@@ -152,10 +179,14 @@ class Worker:
     # --- stop and hand back -------------------------------------------------------
 
     def _stop_cancelled(self) -> None:
-        by_user = (StopRequest.STOP, StopRequest.NOW)
-        stopped = {s.step_execution_id for s in self._store.jobs.started_steps() if s.stop_requested in by_user}
-        self._stopped_steps = stopped
-        self._executor.cancel({c.partition_id for c, _ in self._held.values() if c.step.step_execution_id in stopped})
+        started = self._store.jobs.started_steps()
+        self._stops = {s.step_execution_id: s.stop_requested for s in started if s.stop_requested}
+        for how, stop in (
+            (StopRequest.STOP, self._executor.cancel),
+            (StopRequest.NOW, self._executor.kill),
+            (StopRequest.TOO_MANY_ERRORS, self._executor.take_back),
+        ):
+            stop({c.partition_id for c, _ in self._held.values() if self._stops.get(c.step.step_execution_id) is how})
 
     def _hand_back_stuck(self) -> None:
         """Give back what waits behind a partition that turned out to be long."""
@@ -194,6 +225,7 @@ class Worker:
         if lost:
             log.warning("FENCED: %d partitions were moved while this node was out of touch; it drops them", len(lost))
             self._executor.cancel(lost)
+            self._store.finishes.fenced([claim for claim in claims if claim.partition_id in lost])
 
     # --- claim --------------------------------------------------------------------
 

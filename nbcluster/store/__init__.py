@@ -21,7 +21,7 @@ from nbcluster.store.engine import Database
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
-from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases
+from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
@@ -48,6 +48,7 @@ class Store:
     advancing: Advancing
     claims: Claims
     checkpoints: Checkpoints
+    reports: Reports
     finishes: Finishes
     releases: Releases
     outcomes: Outcomes
@@ -149,6 +150,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         advancing=Advancing(database),
         claims=Claims(database),
         checkpoints=Checkpoints(database),
+        reports=Reports(database),
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),

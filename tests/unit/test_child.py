@@ -17,16 +17,17 @@ import pytest
 import nbcluster as nb
 from nbcluster import payload
 from nbcluster.node import child
+from nbcluster.node.interrupt import Interrupt
 from nbcluster.outcome import JobOutcome, PartitionOutcome, write_outcome
 
 MB = 10**6
 
 
 @pytest.fixture
-def interrupt() -> Iterator[child._Interrupt]:
+def interrupt() -> Iterator[Interrupt]:
     """The child's way with SIGINT, for the length of a test."""
     before = signal.getsignal(signal.SIGINT)
-    yield child._Interrupt()
+    yield Interrupt()
     signal.signal(signal.SIGINT, before)
 
 
@@ -44,7 +45,7 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture
-def run(interrupt: child._Interrupt) -> Run:
+def run(interrupt: Interrupt) -> Run:
     def run(function: Any, given: Any, mode: str = payload.ITEMS, items: int | None = None, **head: Any) -> Answer:
         body = given if isinstance(given, bytes) else payload.dump(given)
         shipped = payload.Shipped(function, {}) if callable(function) else function
@@ -231,6 +232,74 @@ def test_a_result_above_its_limit_is_told_with_the_limit(run: Run, value: Any) -
     assert "the result is larger than max_result (1 kB)" in answer.head["message"]
 
 
+def test_the_other_items_survive_one_that_is_too_large(run: Run) -> None:
+    answer = run(lambda n: b"x" * 2000 if n == 2 else n, [1, 2, 3, 0], max_result=1000)
+    assert (answer.head["exit_code"], answer.head["failed"]) == ("RESULT_TOO_LARGE", 1)
+    assert answer.values == [1, None, 3, 0]
+    assert answer.errors is not None
+    assert [(e["item"], e["type"]) for e in answer.errors] == [(1, "RESULT_TOO_LARGE")]
+
+
+def test_values_that_are_too_large_only_together_fail_together(run: Run) -> None:
+    answer = run(lambda n: bytes([n]) * 600, [1, 2], max_result=1000)
+    assert (answer.head["exit_code"], answer.head["failed"], answer.values) == ("RESULT_TOO_LARGE", 2, None)
+
+
+def test_errors_and_values_that_are_refused_are_told_in_order(run: Run) -> None:
+    def mixed(n: int) -> Any:
+        return {0: lambda: inverse(0), 1: sys._getframe, 2: lambda: b"x" * 2000}.get(n, lambda: n)()
+
+    answer = run(mixed, [2, 1, 0, 7], max_result=1000)
+    assert answer.values == [None, None, None, 7]
+    assert answer.errors is not None
+    assert [e["type"] for e in answer.errors] == ["RESULT_TOO_LARGE", "UNSERIALIZABLE", "ZeroDivisionError"]
+
+
+# --- tried again ---------------------------------------------------------------------------------
+
+
+class Refused(ConnectionError):
+    """One of the user's own."""
+
+
+def test_the_types_of_what_was_raised_are_told_once_with_what_they_derive_from(run: Run) -> None:
+    def fails(n: int) -> None:
+        raise [Refused("no"), ZeroDivisionError()][n % 2]
+
+    assert run(fails, range(10)).head["raised"] == [
+        ["tests.unit.test_child.Refused", "ConnectionError", "OSError", "Exception", "BaseException"],
+        ["ZeroDivisionError", "ArithmeticError", "Exception", "BaseException"],
+    ]
+    assert run(inverse, [1]).head["raised"] == []
+
+
+def test_only_the_items_that_failed_are_computed_again(interrupt: Interrupt) -> None:
+    called: list[int] = []
+
+    def work(n: int) -> int:
+        called.append(n)
+        return n * 10
+
+    current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 2, "node": "a-1", "transferable": True}
+    head = {"mode": payload.ITEMS, "items": 4, "inputs": 1, "max_result": MB, "call": 7, "current": current}
+    errors = json.dumps([{"item": 1, "type": "ValueError", "message": "", "traceback": ""}]).encode()
+    kept = [payload.dump([0, None, 20, None]), errors, array.array("d", [5.0, 6.0, 7.0, 8.0]).tobytes()]
+    blobs = [payload.dump([0, 1, 2, 3]), *kept]
+    answer = Answer(*child._run(head, blobs, payload.Shipped(work, {}), interrupt))
+    assert called == [1]
+    assert answer.values == [0, 10, 20, None]  # a good value may be None
+    assert (answer.head["exit_code"], answer.errors) == ("COMPLETED", [])
+    assert answer.seconds is not None
+    assert [answer.seconds[place] for place in (0, 2, 3)] == [5.0, 7.0, 8.0]
+
+
+def test_good_items_that_cannot_be_rebuilt_are_computed_again(interrupt: Interrupt) -> None:
+    current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 2, "node": "a-1", "transferable": True}
+    head = {"mode": payload.ITEMS, "items": 2, "inputs": 1, "max_result": MB, "call": 7, "current": current}
+    blobs = [payload.dump([1, 2]), b"nonsense", b"[]", b""]
+    assert Answer(*child._run(head, blobs, payload.Shipped(inverse, {}), interrupt)).values == [1.0, 0.5]
+
+
 # --- interrupted ---------------------------------------------------------------------------------
 
 
@@ -244,7 +313,7 @@ def test_an_interrupt_from_outside_ends_the_partition(run: Run) -> None:
     assert (answer.head["exit_code"], answer.values) == ("CANCELLED", None)
 
 
-def test_between_partitions_an_interrupt_does_nothing(run: Run, interrupt: child._Interrupt) -> None:
+def test_between_partitions_an_interrupt_does_nothing(run: Run, interrupt: Interrupt) -> None:
     run(inverse, [1])
     os.kill(os.getpid(), signal.SIGINT)
     assert run(inverse, [1]).values == [1.0]
@@ -256,7 +325,7 @@ def test_after_an_interrupted_partition_the_next_one_runs(run: Run) -> None:
     assert run(inverse, [1]).values == [1.0]
 
 
-def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: child._Interrupt) -> None:
+def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: Interrupt) -> None:
     home = os.getcwd()
 
     def moves(_: Any) -> None:
@@ -272,7 +341,7 @@ def test_what_a_function_did_to_its_surroundings_is_undone(run: Run, interrupt: 
 # --- what earlier steps gave ---------------------------------------------------------------------
 
 
-def test_an_aggregator_gets_every_value_of_every_partition_in_one_list(interrupt: child._Interrupt) -> None:
+def test_an_aggregator_gets_every_value_of_every_partition_in_one_list(interrupt: Interrupt) -> None:
     head = {"mode": payload.VALUES, "items": 1, "inputs": 3, "max_result": MB, "call": 7}
     current = {"job": "j", "index": 0, "partition_key": "k", "attempt": 1, "node": "a-1", "transferable": True}
     blobs = [payload.dump(values) for values in ([1, 2], [], [3])]

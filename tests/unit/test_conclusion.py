@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.conclusion import finish_for, unstorable
-from nbcluster.node.executor import CANCELLED, Outcome
-from nbcluster.records import Finish
+from nbcluster.records import Claim, Finish, Signed
 from nbcluster.signing import result_body
+from nbcluster.store.partitions import checkpoints
 from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed
 
 
 def finish(outcome: Outcome, *, stopped: bool = False) -> Finish:
-    return finish_for(outcome, a_signer(), stopped=stopped)
+    stop = StopRequest.STOP if stopped else StopRequest.NONE
+    return finish_for(outcome, a_signer(), stop=stop)
 
 
 def said(exit_code: str, message: str = "", failed: Any = 0, **more: Any) -> dict[str, Any]:
@@ -195,6 +198,140 @@ def test_the_last_words_of_the_dead_are_kept() -> None:
     assert recorded.exit_message.endswith("\\0\N{REPLACEMENT CHARACTER}loading model.bin")
     assert len(recorded.exit_message) < 1_000
     assert recorded.log.endswith(b"loading model.bin\n")
+
+
+def test_the_memory_that_the_dead_had_used_is_told() -> None:
+    recorded = finish(a_death(death="killed by SIGKILL", peak=1_234_000_000))
+    assert recorded.exit_message == "the child process died: killed by SIGKILL, having used 1,234 MB at most"
+    assert recorded.peak_memory == 1_234_000_000
+
+
+# --- tried again ---------------------------------------------------------------------------------
+
+VALUE_ERROR = ["ValueError", "Exception", "BaseException"]
+TIMEOUT = ["requests.exceptions.Timeout", "requests.exceptions.RequestException", "OSError", "Exception"]
+
+
+def erring(raised: list[list[str]], claim: Claim, failed: int = 1, code: str = "FAILED") -> Outcome:
+    errors = f'[{{"item": 0, "type": "{raised[0][0]}", "message": "bad", "traceback": ""}}]'.encode()
+    head = said(code, f"{raised[0][0]}: bad", failed, raised=raised)
+    return an_outcome(claim, head=head, blobs=(b"values", errors, b"\0" * 8))
+
+
+def to_retry(retries: int = 2, retry_on: tuple[str, ...] | None = None, **changes: Any) -> Claim:
+    step = a_step_to_run(retries=retries, retry_on=retry_on, retry_wait=2.0)
+    return a_claim(**({"step": step, "items": 3} | changes))
+
+
+def test_an_attempt_that_raised_is_tried_again_later() -> None:
+    recorded = finish(erring([VALUE_ERROR], to_retry()))
+    assert ending(recorded) == (PartitionStatus.PENDING, None)
+    assert (recorded.erred, recorded.crashed, recorded.failed_items) == (True, False, 0)
+    assert recorded.retry_after == pytest.approx(2.0, rel=0.25)
+    assert recorded.exit_message.startswith("ValueError: bad (retry 1 of 2 in ")
+
+
+def test_its_good_items_are_kept_for_the_next_attempt() -> None:
+    claim = to_retry()
+    kept = finish(erring([VALUE_ERROR], claim)).result
+    assert kept is not None
+    body = checkpoints.pack_items(kept.values, kept.errors, kept.seconds)
+    signed = Signed(body, kept.mac)
+    assert checkpoints.check(a_signer(), claim, checkpoints.Checkpoint(checkpoints.ITEMS, 1, signed)) == body
+    assert checkpoints.unpack_items(body) == (b"values", kept.errors.encode(), b"\0" * 8)
+
+
+def test_without_a_good_item_nothing_is_kept() -> None:
+    assert finish(erring([VALUE_ERROR], to_retry(), failed=3)).result is None
+
+
+@pytest.mark.parametrize(("errors", "again"), [(0, True), (1, True), (2, False), (3, False)])
+def test_it_is_tried_again_as_often_as_it_may(errors: int, again: bool) -> None:
+    recorded = finish(erring([VALUE_ERROR], to_retry(errors=errors)))
+    assert (recorded.status is PartitionStatus.PENDING) is again
+    if not again:
+        assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.FAILED)
+        assert (recorded.result is not None, recorded.failed_items, recorded.erred) == (True, 1, False)
+
+
+def test_crashes_and_lost_nodes_use_up_no_retries() -> None:
+    claim = to_retry(errors=1, crashes=2, attempt=9)
+    assert finish(erring([VALUE_ERROR], claim)).status is PartitionStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    ("retry_on", "raised", "again"),
+    [
+        (None, [VALUE_ERROR], True),
+        (None, [VALUE_ERROR, TIMEOUT], True),
+        (("ValueError",), [VALUE_ERROR], True),
+        (("ValueError",), [VALUE_ERROR, TIMEOUT], False),
+        (("ValueError", "OSError"), [VALUE_ERROR, TIMEOUT], True),
+        (("Exception",), [VALUE_ERROR, TIMEOUT], True),
+        (("requests.exceptions.Timeout",), [TIMEOUT], True),
+        (("Timeout",), [TIMEOUT], True),
+        (("exceptions.Timeout",), [TIMEOUT], False),
+        (("KeyError",), [VALUE_ERROR], False),
+        (("Exception",), [["UNSERIALIZABLE"]], False),
+        (None, [["UNSERIALIZABLE"]], True),
+    ],
+)
+def test_every_error_must_be_worth_a_retry(
+    retry_on: tuple[str, ...] | None, raised: list[list[str]], again: bool
+) -> None:
+    recorded = finish(erring(raised, to_retry(retry_on=retry_on)))
+    assert (recorded.status is PartitionStatus.PENDING) is again
+
+
+def test_what_cannot_be_pickled_may_be_tried_again_and_what_is_too_large_is_not() -> None:
+    assert finish(erring([["UNSERIALIZABLE"]], to_retry(), code="UNSERIALIZABLE")).erred
+    assert not finish(erring([VALUE_ERROR], to_retry(), code="RESULT_TOO_LARGE")).erred
+
+
+@pytest.mark.parametrize("stop", [StopRequest.STOP, StopRequest.NOW, StopRequest.TOO_MANY_ERRORS])
+def test_in_a_stopped_job_nothing_is_tried_again(stop: StopRequest) -> None:
+    recorded = finish_for(erring([VALUE_ERROR], to_retry()), a_signer(), stop=stop)
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.FAILED)
+
+
+def test_what_a_job_with_too_many_errors_runs_may_finish_and_the_rest_is_cancelled() -> None:
+    stop = StopRequest.TOO_MANY_ERRORS
+    assert finish_for(an_outcome(), a_signer(), stop=stop).status is PartitionStatus.COMPLETED
+    recorded = finish_for(an_outcome(a_claim(), **TAKEN_BACK), a_signer(), stop=stop)
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.CANCELLED)
+
+
+@pytest.mark.parametrize("raised", [7, [7], "ValueError", {"a": 1}])
+def test_nonsense_about_what_was_raised_costs_nobody_else(raised: Any) -> None:
+    outcome = an_outcome(to_retry(), head=said("FAILED", failed=1, raised=raised), blobs=())
+    assert finish(outcome).claim == outcome.claim
+
+
+# --- too long ------------------------------------------------------------------------------------
+
+
+def too_long(**changes: Any) -> Outcome:
+    step = a_step_to_run(**({"timeout": 3.0} | changes))
+    return a_death(a_claim(step=step, items=4), death=TIMED_OUT, log=b"epoch 7\n", peak=5, seconds=3.1)
+
+
+def test_what_ran_too_long_is_failed_with_its_last_words() -> None:
+    recorded = finish(too_long())
+    assert ending(recorded) == (PartitionStatus.FAILED, ExitCode.TIMEOUT)
+    assert recorded.exit_message == "ran longer than the timeout of 3 s and was killed; its last output: epoch 7"
+    assert (recorded.crashed, recorded.failed_items, recorded.peak_memory) == (False, 4, 5)
+
+
+@pytest.mark.parametrize(("retry_on", "again"), [(None, True), (("TimeoutError",), True), (("ValueError",), False)])
+def test_it_counts_as_a_timeout_error(retry_on: tuple[str, ...] | None, again: bool) -> None:
+    recorded = finish(too_long(retries=1, retry_on=retry_on))
+    assert (recorded.status is PartitionStatus.PENDING, recorded.erred, recorded.crashed) == (again, again, False)
+
+
+def test_what_may_run_only_once_is_not_tried_again_after_it_was_killed() -> None:
+    outcome = too_long(retries=1)
+    once = dataclasses.replace(outcome, claim=dataclasses.replace(outcome.claim, transferable=False))
+    assert ending(finish(once)) == (PartitionStatus.FAILED, ExitCode.TIMEOUT)
 
 
 # --- what the database refuses -------------------------------------------------------------------

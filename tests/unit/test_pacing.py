@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbcluster.node.pacing import HAND_BACK_AFTER, HELD_PER_SLOT, LARGEST_CLAIM, Pace, is_stuck, wanted
+from nbcluster.node.pacing import HAND_BACK_AFTER, HELD_PER_SLOT, LARGEST_CLAIM, Pace, is_stuck, retry_pause, wanted
 
 
 def a_pace(seconds: float | None) -> Pace:
@@ -96,3 +96,16 @@ def test_what_waits_is_stuck_when_no_slot_will_begin_it_soon(
     slots: int, running_for: list[float], waiting: int, pace: Pace, stuck: bool
 ) -> None:
     assert is_stuck(slots, running_for, waiting, pace) is stuck
+
+
+# --- another try ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("errors", "longest"), [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (10_000, 60.0)])
+def test_the_pause_before_a_retry_doubles_up_to_a_minute(errors: int, longest: float) -> None:
+    assert retry_pause(1.0, errors, 0.0) == longest
+    assert retry_pause(1.0, errors, 1.0) == 0.75 * longest
+
+
+def test_no_pause_stays_none() -> None:
+    assert retry_pause(0.0, 7, 0.3) == 0.0

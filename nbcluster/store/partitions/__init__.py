@@ -10,5 +10,6 @@ from nbcluster.store.partitions.checkpoints import Checkpoints
 from nbcluster.store.partitions.claim import Claims
 from nbcluster.store.partitions.finish import Finishes
 from nbcluster.store.partitions.release import Releases
+from nbcluster.store.partitions.reports import Reports
 
-__all__ = ["Checkpoints", "Claims", "Finishes", "Releases"]
+__all__ = ["Checkpoints", "Claims", "Finishes", "Releases", "Reports"]
