@@ -289,41 +289,47 @@ def end_with_parent() -> Callable[[], None]:
     return lambda: libc.prctl(request, at_once, 0, 0, 0)
 
 
-def is_ready(data: Path) -> bool:
-    """Whether the server says so in its pid file, on line 8."""
+def is_ready(data: Path, pid: int) -> bool:
+    """Whether the server of this pid says so in its pid file, on line 8."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except OSError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
+
+
+def launch(binaries: Path, data: Path, home: Path, account: Account, port: int) -> subprocess.Popen[bytes]:
+    """The server at this port; ready, or ended already."""
+    settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "100"}
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
+    command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (home / "log").open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_parent(),  # noqa: PLW1509 -- the supervisor has one thread
+            **account.options(home),
+        )
+    end = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < end and not is_ready(data, process.pid):
+        time.sleep(0.02)
+    if process.poll() is None and not is_ready(data, process.pid):
+        stop(process)
+    return process
 
 
 def start(binaries: Path, data: Path, home: Path, account: Account) -> tuple[subprocess.Popen[bytes], int]:
     """A ready server and its port.  Another process may take the free port first: then again with another."""
-    log = home / "log"
     for _ in range(5):
         port = free_port()
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "100"}
-        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
-        command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=end_with_parent(),  # noqa: PLW1509 -- the supervisor has one thread
-                **account.options(home),
-            )
-        end = time.monotonic() + START_SECONDS
-        while process.poll() is None and time.monotonic() < end:
-            if is_ready(data):
-                return process, port
-            time.sleep(0.02)
-        stop(process)
-        said = log.read_text(errors="replace")
+        process = launch(binaries, data, home, account, port)
+        if process.poll() is None:
+            return process, port
+        said = (home / "log").read_text(errors="replace")
         if "ddress already in use" not in said:
             break
-    raise RuntimeError(f"{' '.join(command)}\n{said[-4000:]}")
+    raise RuntimeError(f"{binaries / 'postgres'} -D {data} -p {port}\n{said[-4000:]}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

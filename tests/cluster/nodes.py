@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.waiting import wait_until
 
 _READY = re.compile(r"INFO (\S+) is ready:")
+_RENAMED = re.compile(r"it goes on as (\S+)")
 START_SECONDS = 60.0
 
 
@@ -103,9 +104,19 @@ class OneProcess:
 class NodeProcess(OneProcess):
     """One ``nbcluster-node``."""
 
-    def __init__(self, url: str, slots: int, log: Path, folder: Path, settings: Mapping[str, object]) -> None:
-        environ = settings_environment(url, settings)
-        super().__init__([sys.executable, "-m", "nbcluster", "--slots", str(slots)], log, environ, folder)
+    def __init__(
+        self,
+        url: str,
+        slots: int,
+        log: Path,
+        folder: Path,
+        settings: Mapping[str, object],
+        *,
+        module: str = "nbcluster",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        command = [sys.executable, "-m", module, "--slots", str(slots)]
+        super().__init__(command, log, settings_environment(url, settings) | dict(environ or {}), folder)
 
     def ready(self) -> NodeProcess:
         """Wait until it has registered."""
@@ -123,3 +134,9 @@ class NodeProcess(OneProcess):
         found = _READY.search(self.said())
         assert found, self.said()
         return found[1]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id under which it was registered: it gets a new one when its row was removed meanwhile."""
+        said = self.said()
+        return (*_READY.findall(said)[:1], *_RENAMED.findall(said))
