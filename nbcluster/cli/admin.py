@@ -9,13 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from nbcluster import __version__
+from nbcluster.cli import acting
+from nbcluster.cli.acting import partition_number
+from nbcluster.cli.connecting import cluster_of, count
 from nbcluster.errors import NBClusterError, UsageError
-
-if TYPE_CHECKING:
-    from nbcluster.api import Cluster
 
 _INTERRUPTED = 130
 
@@ -27,6 +27,8 @@ examples:
   nbcluster partitions collatz         how the parts of the job "collatz" stand
   nbcluster logs collatz 3             what its partition 3 printed
   nbcluster cancel collatz             stop it; what is finished stays
+  nbcluster retry collatz              run what failed again
+  nbcluster drain alpha                let a node finish, then leave
   nbcluster down                       stop the nodes of "up"
 
   nbcluster init --url postgresql+psycopg://labdb/nbcluster
@@ -119,34 +121,6 @@ def _one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-# --- connecting ----------------------------------------------------------------------------------
-
-
-def _cluster(options: argparse.Namespace, *, making: bool = False) -> Cluster:
-    """The cluster of the URL.  Looking makes no database: a mistyped path should say so."""
-    from nbcluster.api import connect
-
-    if making:
-        return connect(options.url)
-    _refuse_absent_file(options.url)
-    return connect(options.url, initialize_schema="never")
-
-
-def _refuse_absent_file(url: str | None) -> None:
-    from nbcluster.config import load_settings
-    from nbcluster.errors import SchemaMissing
-    from nbcluster.store.engine import Database
-
-    file = Database(load_settings({"url": url}).url, 1).dialect.file
-    if file is not None and not file.exists():
-        named = f" --url 'sqlite:///{file}'" if url else ""
-        raise SchemaMissing(f"there is no database {file} yet; nbcluster up 2{named} makes it and starts two nodes")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 # --- setting up ----------------------------------------------------------------------------------
 
 
@@ -163,11 +137,11 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    with _cluster(options, making=True) as cluster:
+    with cluster_of(options, making=True) as cluster:
         started = cluster.up(options.count, slots=options.slots)
         slots = {node.slots for node in cluster.store.nodes.all() if node.node_id in started}
-    each = f", {_count(max(slots), 'slot')} each" if slots else ""
-    print(f"{_count(len(started), 'node')} ready on this machine{each}: {', '.join(started)}")
+    each = f", {count(max(slots), 'slot')} each" if slots else ""
+    print(f"{count(len(started), 'node')} ready on this machine{each}: {', '.join(started)}")
     print(f"They go on until: nbcluster down{_as_given(options, cluster.url)}")
     return 0
 
@@ -185,7 +159,7 @@ def _down(options: argparse.Namespace) -> int:
     url = load_settings({"url": options.url}).url
     shown = Database(url, 1).url
     stopped = LocalNodes(url, shown).stop(10.0)
-    print(f"{_count(stopped, 'node')} stopped" if stopped else f"no node of {shown} was started here by up")
+    print(f"{count(stopped, 'node')} stopped" if stopped else f"no node of {shown} was started here by up")
     return 0
 
 
@@ -199,7 +173,7 @@ def _form(options: argparse.Namespace) -> str:
 def _nodes(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import NODES, write
 
-    with _cluster(options) as cluster:
+    with cluster_of(options) as cluster:
         rows = [node for node in cluster.store.nodes.observed() if node.slots or options.all]
     if rows or _form(options) != "table":
         write(sys.stdout, NODES, rows, _form(options))
@@ -212,7 +186,7 @@ def _nodes(options: argparse.Namespace) -> int:
 def _jobs(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import JOBS, write
 
-    with _cluster(options) as cluster:
+    with cluster_of(options) as cluster:
         views = cluster.store.views
         rows = views.jobs(running_only=False, limit=1000 if options.all else 50)
         shown = {row.job_execution_id for row in rows}
@@ -227,7 +201,7 @@ def _jobs(options: argparse.Namespace) -> int:
 def _partitions(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import PARTITIONS, write
 
-    with _cluster(options) as cluster:
+    with cluster_of(options) as cluster:
         row = cluster.store.views.job(cluster.job(options.job).id)
         rows = cluster.store.views.partitions(row.step_execution_id) if row is not None else []
     write(sys.stdout, PARTITIONS, rows, _form(options))
@@ -237,53 +211,15 @@ def _partitions(options: argparse.Namespace) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import clean
 
-    with _cluster(options) as cluster:
+    with cluster_of(options) as cluster:
         job = cluster.job(options.job)
         if options.partition is None:
             said, trace = job.snapshot().log_tail, ""
         else:
-            number = _number(options.partition)
+            number = partition_number(options.partition)
             said, trace = job.logs(number), job.traceback(number)
     shown = [clean(text, keep="\n\t").rstrip("\n") for text in (said, trace) if text.strip()]
     print("\n\n".join(shown) if shown else f"{clean(job.name)}: nothing was printed")
-    return 0
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise UsageError(f"{text!r} is no partition number; they count from 0")
-    return int(text)
-
-
-# --- acting --------------------------------------------------------------------------------------
-
-
-def _cancel(options: argparse.Namespace) -> int:
-    from nbcluster.cli.listing import clean
-
-    with _cluster(options) as cluster:
-        job = cluster.job(options.job)
-        name = clean(job.name)
-        if job.done():
-            print(f"{name} has ended already: {job.state}")
-            return 0
-        job.cancel()
-        seen = job.snapshot()
-    kept = f"{seen.items_done - seen.items_failed} of {_count(seen.items, 'item')} are kept"
-    further = f"; nbcluster resume {seen.job_id} goes on" if seen.status == "STOPPED" else ""
-    print(f"{name}: {seen.status}, {kept}{further}")
-    return 0
-
-
-def _resume(options: argparse.Namespace) -> int:
-    from nbcluster.cli.listing import clean
-
-    with _cluster(options) as cluster:
-        seen = cluster.job(options.job).resume().snapshot()
-    left = seen.partitions["PENDING"] + seen.partitions["CLAIMED"]
-    print(f"{clean(seen.name)} goes on as job {seen.job_id}: {_count(left, 'partition')} to run")
-    for obstacle in seen.obstacles:
-        print(clean(obstacle))
     return 0
 
 
@@ -324,8 +260,27 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
     "nodes": (_nodes, "list the nodes", (_flag("--all", "notebooks and scripts (0 slots) too"), *_LISTING)),
     "jobs": (_jobs, "list the newest 50 jobs and all that run", (_flag("--all", "the newest 1000"), *_LISTING)),
     "partitions": (_partitions, "list the partitions of a job", (_JOB, *_LISTING)),
-    "cancel": (_cancel, "stop a job; what is finished stays", (_JOB,)),
-    "resume": (_resume, "go on with a stopped or failed job: only what is unfinished runs", (_JOB,)),
+    "cancel": (
+        acting.cancel,
+        "stop a job; what is finished stays",
+        (_JOB, _flag("--now", "kill what runs, without the seconds that it otherwise gets to end by itself")),
+    ),
+    "pause": (acting.pause, "begin no more of a job's partitions; what runs, runs on", (_JOB,)),
+    "resume": (
+        acting.resume,
+        "go on with a paused job, or with what a stopped or failed one left unfinished",
+        (_JOB,),
+    ),
+    "retry": (
+        acting.retry,
+        "run the failed partitions of a job again",
+        (_JOB, (("--partition",), {"metavar": "N", "help": "this one only, also when it is COMPLETED"})),
+    ),
+    "drain": (
+        acting.drain,
+        "let a node finish what it runs, and leave",
+        ((("node",), {"metavar": "NODE", "help": "its name or its whole id"}),),
+    ),
     "logs": (
         _logs,
         "print what a job printed: its last lines, or all of one partition with its traceback",

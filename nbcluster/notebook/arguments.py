@@ -41,6 +41,20 @@ class Arguments:
     transferable: bool = True
     on_error: str = "raise"
     max_capture: int | None = None
+    fresh: bool = False
+    retries: int | None = None
+    retry_on: tuple[str, ...] = ()
+    retry_wait: float | None = None
+    timeout: float | None = None
+    max_errors: int | None = None
+    priority: int | None = None
+    require: tuple[str, ...] = ()
+    pin: str | None = None
+    aggregate: str | None = None
+    on_success: str | None = None
+    on_failure: str | None = None
+    now: bool = False
+    node: str = ""
     quiet: bool = False
     progress: str = "auto"
 
@@ -112,7 +126,8 @@ def _read(command: Command, given: Sequence[str]) -> dict[str, Any]:
             continue
         flag, glued = _split_flag(word)
         option = _option(command, flag)
-        values[option.dest] = _value(command, option, flag, glued, rest)
+        value = _value(command, option, flag, glued, rest)
+        values[option.dest] = (*values.get(option.dest, ()), value) if option.many else value
     values.update(_positionals(command, plain))
     return values
 

@@ -9,12 +9,17 @@ from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.body import Cell, Step, build
 from nbcluster.notebook.complaints import from_cell, usage
 from nbcluster.notebook.following import follow, show
-from nbcluster.notebook.session import Session
+from nbcluster.notebook.session import Session, say
 
 if TYPE_CHECKING:
     from nbcluster.handle import JobHandle
 
 _MAGIC = "%%nbcluster "
+_PASSED_ON = (
+    "chunk", "partitions", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
+    "max_errors", "priority", "require", "pin",
+)  # fmt: skip
+_FUNCTIONS = ("aggregate", "on_success", "on_failure")
 
 
 def run(session: Session, arguments: Arguments, line: str, body: str) -> Any:
@@ -52,9 +57,11 @@ def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, item
 def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, Any]:
     options: dict[str, Any] = {"name": arguments.name or arguments.out, "source": cell.text}
     options["transferable"] = arguments.transferable
-    for key in ("chunk", "partitions", "nodes", "max_capture"):
-        if getattr(arguments, key) is not None:
-            options[key] = getattr(arguments, key)
+    for key in _PASSED_ON:
+        value = getattr(arguments, key)
+        if value is not None and value is not False and value != ():
+            options[key] = value
+    options |= {key: _function(session, getattr(arguments, key)) for key in _FUNCTIONS if getattr(arguments, key)}
     if arguments.strategy is not None:
         # A strategy may be a function or class of the notebook.
         own = session.namespace.get(arguments.strategy)
@@ -62,8 +69,16 @@ def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, An
     return options
 
 
+def _function(session: Session, name: str) -> Any:
+    """A function of the notebook, or the name itself: there are folds that need no function."""
+    own = session.namespace.get(name)
+    return own if callable(own) else name
+
+
 def _follow(session: Session, arguments: Arguments, handle: JobHandle) -> None:
     variable = session.bind(handle, arguments.out)
+    if handle.note and not arguments.quiet:
+        say(handle.note)
     way = session.way(arguments.progress, arguments.quiet)
     if arguments.block:
         follow(handle, way, session.shell, variable=variable, collect=arguments.on_error == "collect")

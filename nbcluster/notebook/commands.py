@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nbcluster.config import parse_count, parse_size
+from nbcluster.config import parse_count, parse_duration, parse_size
 from nbcluster.errors import ConfigError
 
 LINE = "line"
@@ -35,6 +35,20 @@ def _index(text: str, name: str) -> int:
     return int(text)
 
 
+def _whole(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name}: {text!r} is no whole number") from None
+
+
+def _not_negative(text: str, name: str) -> int:
+    value = _whole(text, name)
+    if value < 0:
+        raise ConfigError(f"{name}: {value} is too few; write 0 or more")
+    return value
+
+
 def _strategy(text: str, name: str) -> str:
     return {"fixed": "fixed_node_count"}.get(text, text.replace("-", "_"))
 
@@ -59,6 +73,8 @@ class Option:
     parse: Parse = _text
     choices: tuple[str, ...] = ()
     const: object = True
+    many: bool = False
+    """Whether it may be given several times; its value is then a tuple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,27 @@ _PLACING = (
     Option(("--transferable",), "transferable", "a lost node's work runs again elsewhere (default)"),
     Option(("--no-transferable",), "transferable", "it fails instead: nothing runs twice", const=False),
 )
+_TRYING = (
+    Option(("--retries",), "retries", "how often an item that raises is tried again (default 0)", "N", _not_negative),
+    Option(("--retry-on",), "retry_on", "only for these exceptions; may be given several times", "ERROR", many=True),
+    Option(("--retry-wait",), "retry_wait", "pause before the first retry, doubled each time", "D", parse_duration),
+    Option(("--timeout",), "timeout", "a partition that runs longer is killed", "D", parse_duration),
+    Option(("--max-errors",), "max_errors", "more failed items than this end the job", "N", _not_negative),
+)
+_CLAIMING = (
+    Option(("--priority",), "priority", "higher ones first (default 0)", "N", _whole),
+    Option(
+        ("--require",), "require", "only nodes with this label: gpu, mem>=32; may be given several times", "LABEL",
+        many=True,
+    ),
+    Option(("--pin",), "pin", "only the node of this name", "NODE"),
+)  # fmt: skip
+_AFTERWARDS = (
+    Option(("--aggregate",), "aggregate", "then fold all values: sum, mean, frame ..., or a function", "NAME"),
+    Option(("--on-success",), "on_success", "then call this function, if all is well", "NAME", _identifier),
+    Option(("--on-failure",), "on_failure", "then call this function, if something failed", "NAME", _identifier),
+)
+_FRESH = Option(("--fresh",), "fresh", "run anew, even if this name, code and input ran before")
 _ENDING = (
     Option(
         ("--on-error",),
@@ -154,8 +191,11 @@ _SHOWING = (
 _JOB = Positional("job", "JOB", required=True)
 _ALL = "of the past too"
 
-_SUBMIT_OPTIONS = (_OUT, _NAME, *_BLOCK, *_PLACING, *_ENDING, *_SHOWING)
-_MAP_OPTIONS = (_OUT, _NAME, *_BLOCK, *_PIECES, *_PLACING, *_ENDING, *_SHOWING)
+_COMMON = (*_BLOCK, _FRESH, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON)
+_MAP_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
+_NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
+_PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", _index)
 
 COMMANDS = (
     Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
@@ -186,13 +226,29 @@ COMMANDS = (
         (_OUT, *_SHOWING),
         example="%nbcluster attach collatz",
     ),
-    Command("cancel", LINE, "stop a job; what is finished is kept", (_JOB,)),
+    Command("cancel", LINE, "stop a job; what is finished is kept", (_JOB,), (_NOW,)),
+    Command("pause", LINE, "begin no more of a job's partitions; what runs, runs on", (_JOB,)),
     Command(
         "resume",
         LINE,
-        "run what a stopped or failed job has left",
+        "go on with a paused job, or run what a stopped or failed one has left",
         (_JOB,),
         (_OUT, *_BLOCK, _ENDING[0], *_SHOWING),
+    ),
+    Command(
+        "retry",
+        LINE,
+        "run the failed partitions of a job again",
+        (_JOB,),
+        (_PARTITION, _OUT, *_BLOCK, _ENDING[0], *_SHOWING),
+        example="%nbcluster retry collatz --partition 3",
+    ),
+    Command(
+        "drain",
+        LINE,
+        "let a node finish what it runs, then leave",
+        (Positional("node", "NODE", required=True),),
+        example="%nbcluster drain alpha",
     ),
     Command(
         "logs",

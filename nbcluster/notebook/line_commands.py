@@ -9,7 +9,7 @@ from nbcluster.notebook import help as texts
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import usage
 from nbcluster.notebook.following import follow, show
-from nbcluster.notebook.model import clean_block, count, way_on
+from nbcluster.notebook.model import clean, clean_block, count, resume, way_on
 from nbcluster.notebook.session import Session, say
 
 if TYPE_CHECKING:
@@ -66,12 +66,32 @@ def _attach(session: Session, arguments: Arguments) -> None:
 
 def _cancel(session: Session, arguments: Arguments) -> None:
     handle = session.cluster.job(arguments.job)
-    handle.cancel(wait=True)
+    handle.cancel(wait=True, now=arguments.now)
     say(way_on(handle.snapshot()))
 
 
+def _pause(session: Session, arguments: Arguments) -> None:
+    handle = session.cluster.job(arguments.job)
+    handle.pause()
+    seen = handle.snapshot()
+    running = f"; {count(seen.partitions['CLAIMED'], 'partition')} still running" if seen.partitions["CLAIMED"] else ""
+    say(f"{clean(handle.name)}: paused{running}. To go on: {resume(handle.name)}")
+
+
+def _drain(session: Session, arguments: Arguments) -> None:
+    drained = session.cluster.drain(arguments.node)
+    say(f"{', '.join(drained)} will finish what it runs, and then leave")
+
+
 def _resume(session: Session, arguments: Arguments) -> None:
-    handle = session.cluster.job(arguments.job).resume()
+    _go_on(session, arguments, session.cluster.job(arguments.job).resume())
+
+
+def _retry(session: Session, arguments: Arguments) -> None:
+    _go_on(session, arguments, session.cluster.job(arguments.job).retry(arguments.partition))
+
+
+def _go_on(session: Session, arguments: Arguments, handle: JobHandle) -> None:
     variable = _bind(session, handle, arguments.out)
     way = session.way(arguments.progress, arguments.quiet)
     if arguments.block:
@@ -105,7 +125,10 @@ _COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {
     "partitions": _partitions,
     "attach": _attach,
     "cancel": _cancel,
+    "pause": _pause,
     "resume": _resume,
+    "retry": _retry,
+    "drain": _drain,
     "logs": _logs,
     "help": _help,
 }

@@ -131,8 +131,8 @@ def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:
     kept = f"{_good(snapshot):,} of {count(snapshot.items, 'item')} are finished and kept"
     if snapshot.status in (JobStatus.COMPLETED, JobStatus.FAILED):
         return f"{name}: it had ended before it could be stopped; {kept}"
-    resume = f"{variable}.resume() or " if variable else ""
-    return f"{name}: stopped; {kept}. To go on: {resume}%nbcluster resume {_word_of(name)}"
+    own = f"{variable}.resume() or " if variable else ""
+    return f"{name}: stopped; {kept}. To go on: {own}{resume(name)}"
 
 
 def left_behind(name: str) -> str:
@@ -143,6 +143,11 @@ def left_behind(name: str) -> str:
 def attach(name: str) -> str:
     """The line that looks at a job again."""
     return f"%nbcluster attach {_word_of(clean(name))}"
+
+
+def resume(name: str) -> str:
+    """The line that goes on with a job."""
+    return f"%nbcluster resume {_word_of(clean(name))}"
 
 
 def _word_of(name: str) -> str:

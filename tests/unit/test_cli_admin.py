@@ -9,7 +9,7 @@ import pytest
 from nbcluster import __version__
 from nbcluster.cli.admin import main
 
-COMMANDS = ["init", "up", "down", "nodes", "jobs", "partitions", "cancel", "resume", "logs"]
+COMMANDS = ["init", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain", "logs"]
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
@@ -121,5 +121,5 @@ def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: 
     def interrupted(url: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nbcluster.cli.admin._refuse_absent_file", interrupted)
+    monkeypatch.setattr("nbcluster.cli.connecting._refuse_absent_file", interrupted)
     assert complaint(capsys, "nodes") == (130, "interrupted")
