@@ -150,7 +150,7 @@ class Cluster:
         )
         handle.note = stored.note
         if announce and stored.note:
-            log.warning("%s", stored.note)
+            log.warning("%s; fresh=True runs it again", stored.note)
         return handle
 
     def row_of(self, job_id: int) -> JobRow:

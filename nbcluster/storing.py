@@ -73,19 +73,19 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
     return _attached(row_of(store, submitted.job_execution_id), submitted)
 
 
-_ANEW = "same code and inputs; fresh=True runs it again"
+_SAME = "same code and inputs"
 
 
 def _attached(row: JobRow, submitted: Submitted) -> Stored:
     paused = "it is paused and resume() lets it go on, " if row.paused and row.status is JobStatus.STARTED else ""
-    note = f"{row.name}: re-attached to the run of {_clock(submitted.created)}, {paused}{_ANEW}"
+    note = f"{row.name}: re-attached to the run of {_clock(submitted.created)}, {paused}{_SAME}"
     return Stored(row, submitted.found, note)
 
 
 def _resumed(row: JobRow, submitted: Submitted) -> Stored:
     how = "failed" if submitted.found is JobStatus.FAILED else "was stopped"
     done = f"with {row.partitions_done} of {row.partitions} partitions done"
-    note = f"{row.name}: goes on with the run of {_clock(submitted.created)} that {how}, {done}, {_ANEW}"
+    note = f"{row.name}: goes on with the run of {_clock(submitted.created)} that {how}, {done}, {_SAME}"
     return Stored(row, submitted.found, note)
 
 

@@ -57,6 +57,7 @@ def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, item
 def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, Any]:
     options: dict[str, Any] = {"name": arguments.name or arguments.out, "source": cell.text}
     options["transferable"] = arguments.transferable
+    options["announce"] = False  # the cell says it itself
     for key in _PASSED_ON:
         value = getattr(arguments, key)
         if value is not None and value is not False and value != ():
@@ -77,9 +78,9 @@ def _function(session: Session, name: str) -> Any:
 
 def _follow(session: Session, arguments: Arguments, handle: JobHandle) -> None:
     variable = session.bind(handle, arguments.out)
-    if handle.note and not arguments.quiet:
-        say(handle.note)
     way = session.way(arguments.progress, arguments.quiet)
+    if handle.note and way != "none":
+        say(f"{handle.note}; --fresh runs it again")
     if arguments.block:
         follow(handle, way, session.shell, variable=variable, collect=arguments.on_error == "collect")
     else:

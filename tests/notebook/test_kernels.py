@@ -20,8 +20,8 @@ from tests.notebook.kernels import Kernel, of_type, printed, shown
 pytestmark = pytest.mark.timeout(180, method="thread")
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-QUICK = "%%nbcluster map n in range(40) -o quick\nn * n"
-SLOW = "%%nbcluster map n in range(100) -p 20 -o slow {options}\nimport time\ntime.sleep(0.05)\nn"
+QUICK = "%%nbcluster map n in range(40) -o quick --fresh\nn * n"
+SLOW = "%%nbcluster map n in range(100) -p 20 -o slow --fresh {options}\nimport time\ntime.sleep(0.05)\nn"
 
 
 @pytest.fixture
@@ -147,7 +147,8 @@ def test_a_tutorial_passes_strict_nbval_again_and_again(tmp_path: Path, monkeypa
     assert "squares: COMPLETED, 20 of 20 items\n" in texts
     path = tmp_path / "tutorial.ipynb"
     nbformat.write(notebook, path)
-    for _ in range(2):
+    for run in range(2):
+        monkeypatch.setenv("NBCLUSTER_URL", f"sqlite:///{tmp_path / f'again{run}.db'}")
         command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider"]
         ran = subprocess.run(
             [*command, "--rootdir", str(tmp_path), str(path)], capture_output=True, text=True, check=False, timeout=120
