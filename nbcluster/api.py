@@ -20,7 +20,7 @@ from nbcluster.member import Member
 from nbcluster.options import options_from, rules_of
 from nbcluster.records import JobRow, Node, Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.storing import candidates, only_step, row_of, store_job
+from nbcluster.storing import Stored, candidates, only_step, row_of, store_job
 from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -149,9 +149,21 @@ class Cluster:
             [only_step(stored.row)] if fresh and len(prepared.steps) == 1 else None,
         )
         handle.note = stored.note
+        self._attend(prepared, stored)
         if announce and stored.note:
             log.warning("%s", stored.note)
         return handle
+
+    def _attend(self, prepared: Prepared, stored: Stored) -> None:
+        """See to it at once, as its master, that the next steps start and that local ones run."""
+        coordinator, row = self.join().coordinator, stored.row
+        if row.master_node_id != self.node_id or row.status is not JobStatus.STARTED:
+            return
+        own = {step.name: step.own for step in prepared.steps if step.own is not None}
+        if own:
+            coordinator.local.offer(row.job_execution_id, row.uid, own, row.master_node_id)
+        if len(prepared.steps) > 1 or prepared.max_errors is not None or own:
+            coordinator.watch(row.job_execution_id, row.term)
 
     def row_of(self, job_id: int) -> JobRow:
         """The job as it is now.  Raises UnknownJob."""
