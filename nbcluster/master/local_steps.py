@@ -13,7 +13,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbcluster import payload
@@ -39,7 +39,7 @@ class LocalSteps:
         self._jobs: dict[int, str] = {}
         self._runs: dict[int, _Run] = {}
 
-    def offer(self, job_id: int, uid: str, functions: dict[str, Callable[..., Any]], node_id: str) -> None:
+    def offer(self, job_id: int, uid: str, functions: Mapping[str, Callable[..., Any]], node_id: str) -> None:
         """From now on run the local steps of that job, as ``node_id``."""
         self._functions.setdefault(uid, {}).update(functions)
         self._jobs[job_id] = node_id
