@@ -28,12 +28,16 @@ if TYPE_CHECKING:
         UsageError as UsageError,
     )
     from nbcluster.handle import JobHandle as JobHandle
+    from nbcluster.looking import StepHandle as StepHandle
     from nbcluster.notebook.extension import load_ipython_extension as load_ipython_extension
     from nbcluster.notebook.extension import unload_ipython_extension as unload_ipython_extension
+    from nbcluster.outcome import JobOutcome as JobOutcome
+    from nbcluster.outcome import PartitionOutcome as PartitionOutcome
     from nbcluster.partitioner import Partitioner as Partitioner
     from nbcluster.partitioner import frame as frame
     from nbcluster.partitioner import items as items
     from nbcluster.partitioner import ranges as ranges
+    from nbcluster.pipeline import Pipeline as Pipeline
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
 
@@ -43,6 +47,9 @@ _HOMES = {
     "api": ("Cluster", "connect"),
     "running": ("Current", "current"),
     "handle": ("JobHandle",),
+    "looking": ("StepHandle",),
+    "pipeline": ("Pipeline",),
+    "outcome": ("JobOutcome", "PartitionOutcome"),
     "partitioner": ("Partitioner", "frame", "items", "ranges"),
     "errors": (
         "CannotPickle",

@@ -6,7 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
-from nbcluster.options import options_from, rules_of
+from nbcluster.options import Options, options_from, rules_of
+from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node, Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.storing import candidates, only_step, row_of, store_job
@@ -133,13 +134,24 @@ class Cluster:
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
         workers = self._workers()
-        alive = candidates(workers, require=rules_of(options).require)
-        slots = sum(one.slots for one in alive) or usable_cores()
-        prepared = prepare(function, source, mode, options, slots, self.settings)
-        return self._store_prepared(prepared, workers, announce=options.announce)
+        prepared = prepare(function, source, mode, options, self.slots_for(options, workers), self.settings)
+        return self.submit_prepared(prepared, workers, announce=options.announce)
 
-    def _store_prepared(self, prepared: Prepared, workers: Sequence[Node], *, announce: bool) -> JobHandle:
+    def pipeline(self, name: str | None = None) -> Pipeline:
+        """A job of several steps, to be said step by step and then ``run()``."""
+        return Pipeline(self, name)
+
+    def slots_for(self, options: Options, workers: Sequence[Node] | None = None) -> int:
+        """The slots of the live nodes that may run a step with these options; without any, this machine's cores."""
+        nodes = self._workers() if workers is None else workers
+        able = candidates(nodes, require=rules_of(options).require)
+        return sum(one.slots for one in able) or usable_cores()
+
+    def submit_prepared(
+        self, prepared: Prepared, workers: Sequence[Node] | None = None, *, announce: bool
+    ) -> JobHandle:
         """Store a job, or attach to the run of the same instance; gives its handle."""
+        workers = self._workers() if workers is None else workers
         stored = store_job(self.store, prepared, self.settings, self.node_id, workers)
         fresh = stored.found is None
         handle = JobHandle(
@@ -149,9 +161,31 @@ class Cluster:
             [only_step(stored.row)] if fresh and len(prepared.steps) == 1 else None,
         )
         handle.note = stored.note
+        own = {step.name: step.own for step in prepared.steps if step.own is not None}
+        if len(prepared.steps) > 1 or prepared.max_errors is not None or own:
+            self.attend(stored.row, own)
         if announce and stored.note:
             log.warning("%s; fresh=True runs it again", stored.note)
         return handle
+
+    def attend(self, row: JobRow, own: Mapping[str, Callable[..., Any]] | None = None) -> None:
+        """See to it at once, as the job's master, that its next steps start and that local ones run here."""
+        coordinator = self.join().coordinator
+        if row.master_node_id != self.node_id or row.status is not JobStatus.STARTED:
+            return
+        if own or coordinator.local.has(row.uid):
+            coordinator.local.offer(row.job_execution_id, row.uid, own or {}, row.master_node_id)
+        coordinator.watch(row.job_execution_id, row.term)
+
+    def resume_job(self, row: JobRow, again: Sequence[int] = ()) -> JobRow | None:
+        """A new execution of an ended job, of which this kernel is master; None when there is nothing to go on with."""
+        local = self.join().coordinator.local
+        resumed = self.store.jobs.resume(row.job_execution_id, self.node_id, again, own_local=local.has(row.uid))
+        if resumed is None:
+            return None
+        found = self.row_of(resumed.job_execution_id)
+        self.attend(found)
+        return found
 
     def row_of(self, job_id: int) -> JobRow:
         """The job as it is now.  Raises UnknownJob."""

@@ -212,10 +212,10 @@ class JobHandle(StepHandle):
         return self._go_on("retried", [self._check_partition(partition)])
 
     def _go_on(self, what: str, again: Sequence[int] = ()) -> JobHandle:
-        resumed = self._store.jobs.resume(self.id, self._cluster.node_id, again)
-        if resumed is None:
+        row = self._cluster.resume_job(self._row, again)
+        if row is None:
             raise InputError(f"{self.name} cannot be {what}: {self._why_not(again)}")
-        self._follow(self._cluster.row_of(resumed.job_execution_id))
+        self._follow(row)
         return self
 
     def _why_not(self, again: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from nbcluster import __version__
 from nbcluster.config import Settings
-from nbcluster.master.coordinator import advance_jobs
+from nbcluster.master.coordinator import Coordinator
 from nbcluster.master.takeover import adopt_orphans
 from nbcluster.node.heartbeat import Heartbeat, new_node_id
 from nbcluster.node.liveness import Liveness
@@ -76,6 +76,7 @@ class Member:
         self._liveness = Liveness(
             store, self.heartbeat, settings.unreachable_node_threshold, settings.node_cleanup_threshold
         )
+        self.coordinator = Coordinator(store, settings.orphaned_tasks_polling_interval, settings.interrupt_grace)
         self._beats = Service("heartbeat", self.heartbeat.beat, settings.heartbeat_interval)
         self._master_left = False
         self._next_scan = 0.0
@@ -112,7 +113,7 @@ class Member:
             threshold = self._settings.unreachable_node_threshold
             patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
             adopt_orphans(self._store, self.node_id, patience)
-        advance_jobs(self._store, self.node_id)
+        self.coordinator.advance_all(self.node_id)
         return _SECOND_LOOK if self._store.presence.in_doubt else None
 
     def stop_watching(self) -> None:
@@ -122,5 +123,6 @@ class Member:
     def leave(self) -> None:
         """Stop and remove the row: the others need not wait for a threshold."""
         self._maintenance.stop()
+        self.coordinator.stop()
         self._beats.stop()
         self._store.deregister(self.node_id)

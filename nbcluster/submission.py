@@ -12,7 +12,7 @@ from nbcluster import identity, payload
 from nbcluster.aggregators import aggregator
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
-from nbcluster.lifecycle import StepKind
+from nbcluster.lifecycle import CALLBACKS, StepKind
 from nbcluster.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
@@ -62,6 +62,21 @@ class Prepared:
     priority: int = 0
     max_errors: int | None = None
 
+    @classmethod
+    def of(cls, name: str, steps: Sequence[PreparedStep], options: Options) -> Prepared:
+        """The job of these steps.  Its items are those of the last one, callbacks and ``aggregate=`` aside."""
+        ordinary = [step for step in steps if step.kind not in CALLBACKS]
+        return cls(
+            name=name,
+            uid=secrets.token_hex(16),
+            steps=tuple(steps),
+            main=next((step for step in ordinary if step.name == MAIN and options.aggregate is not None), ordinary[-1]),
+            named=options.name is not None,
+            fresh=options.fresh,
+            priority=priority_of(options),
+            max_errors=limit_of(options),
+        )
+
     @property
     def key(self) -> str:
         """What tells this instance from others of its name; a job without a name is like no other."""
@@ -83,16 +98,7 @@ def prepare(function: Any, source: Any, mode: str, options: Options, slots: int,
     if options.aggregate is not None:
         steps.append(aggregating(AGGREGATE, options.aggregate, MAIN, options, settings))
     steps += callbacks(options, settings)
-    return Prepared(
-        name=_checked_name(options.name, function),
-        uid=secrets.token_hex(16),
-        steps=tuple(steps),
-        main=main,
-        named=options.name is not None,
-        fresh=options.fresh,
-        priority=priority_of(options),
-        max_errors=limit_of(options),
-    )
+    return Prepared.of(checked_name(options.name, function), steps, options)
 
 
 def prepare_step(
@@ -122,7 +128,7 @@ def packed(
 ) -> PreparedStep:
     """A step with its function packed, and identified if the job has a name."""
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
-    source = options.source if options.source is not None and name == MAIN else _source_of(function)
+    source = options.source if options.source is not None and name == MAIN else source_of(function)
     return PreparedStep(
         name=name,
         kind=kind,
@@ -197,7 +203,8 @@ def _argument_names(call: tuple[Sequence[Any], dict[str, Any]]) -> Iterator[str]
     yield from (f"argument {name!r}" for name in call[1])
 
 
-def _checked_name(name: str | None, function: Any) -> str:
+def checked_name(name: str | None, function: Any) -> str:
+    """The name of a job: what was given, checked, or one made from the function's."""
     if name is None:
         own = getattr(function, "__name__", "")
         return f"{own if own.isidentifier() else 'map'}-{secrets.token_hex(3)}"
@@ -208,7 +215,8 @@ def _checked_name(name: str | None, function: Any) -> str:
     return name
 
 
-def _source_of(function: Any) -> str:
+def source_of(function: Any) -> str:
+    """The text of a function; empty when there is none."""
     import inspect
 
     try:

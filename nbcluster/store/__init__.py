@@ -62,6 +62,11 @@ class Store:
         """The URL as it may be shown."""
         return self.database.url
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self.database.closed
+
     # What touches several parts commits in one transaction, or a crash between two would hide work for ever.
 
     def suspect(self, node_id: str, threshold: float) -> tuple[int, int] | None:

@@ -6,7 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from nbcluster.lifecycle import (
     CALLBACKS,
@@ -23,6 +34,7 @@ from nbcluster.progression import NOT_RUN, Moves, StepState, next_moves
 from nbcluster.store.dialects.base import Dialect
 from nbcluster.store.engine import Database
 from nbcluster.store.events import EventLog
+from nbcluster.store.partitions.claim import PENDING
 from nbcluster.store.partitions.release import Releases
 from nbcluster.store.tables import coordination, job_execution, partitions, step_execution
 from nbcluster.store.wakeup import WORK, job_topic
@@ -92,6 +104,21 @@ class Advancing:
             return self._database.write(work)
         except _Superseded:
             return None
+
+    def due(self, job_id: int) -> bool:
+        """Whether ``advance`` would write anything.  Only reads; quick while something waits in each started step."""
+
+        def work(connection: Connection) -> bool:
+            rows = connection.execute(_STEPS_WAITING, {"job": job_id}).all()
+            if not rows or rows[0].stop_requested or rows[0].max_errors is not None:
+                return bool(rows)
+            started = [row.waiting for row in rows if row.status == JobStatus.STARTED]
+            if started and all(started):
+                return False
+            counts = self._counts(connection, rows)
+            return bool(next_moves([_state(row, counts.get(row.step_execution_id)) for row in rows], StopRequest.NONE))
+
+        return self._database.read(work)
 
     def _states(self, connection: Connection, job_id: int) -> tuple[StopRequest, list[StepState]]:
         rows = connection.execute(_STEPS, {"job": job_id}).all()
@@ -200,6 +227,21 @@ _STEPS = (
     .where(step_execution.c.job_execution_id == bindparam("job"), job_execution.c.status == JobStatus.STARTED.value)
     .order_by(step_execution.c.position)
 )
+
+
+# In the order of the index of what is PENDING, or PostgreSQL reads the whole table to find one.
+_WAITING = (
+    select(literal_column("1"))
+    .where(partitions.c.master_step_execution_id == step_execution.c.step_execution_id, partitions.c.status == PENDING)
+    .order_by(partitions.c.assigned_node, partitions.c.partition_index)
+    .limit(1)
+    .correlate(step_execution)
+    .scalar_subquery()
+    .label("waiting")
+)
+
+
+_STEPS_WAITING = _STEPS.add_columns(_WAITING)
 
 
 def _count_statement(dialect: Dialect) -> Any:

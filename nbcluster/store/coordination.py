@@ -9,8 +9,9 @@ step; those that are not final carry the lease and are always written together.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from nbcluster.lifecycle import JobStatus, Phase, StopRequest, job_sources
 from nbcluster.store.engine import Database
@@ -20,6 +21,22 @@ from nbcluster.store.tables import coordination, job_execution
 from nbcluster.store.wakeup import WORK, job_topic
 
 UNFINISHED = (JobStatus.CREATED.value, JobStatus.STARTED.value)
+
+
+class Lease(NamedTuple):
+    """That somebody is master of a running job: since which term, and how many of its steps have not ended."""
+
+    job_id: int
+    term: int
+    open_steps: int
+
+
+_MASTERED = (
+    select(coordination.c.job_execution_id, func.max(coordination.c.term), func.count())
+    .where(coordination.c.status.in_(UNFINISHED), coordination.c.master_node_id == bindparam("me"))
+    .group_by(coordination.c.job_execution_id)
+    .order_by(coordination.c.job_execution_id)
+)
 
 
 class Coordination:
@@ -105,16 +122,10 @@ class Coordination:
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return [(row[0], row[1]) for row in rows]
 
-    def mastered_by(self, node_id: str) -> list[tuple[int, int]]:
-        """Running jobs of which this node is master: (job, term)."""
-        statement = (
-            select(coordination.c.job_execution_id, func.max(coordination.c.term))
-            .where(coordination.c.status.in_(UNFINISHED), coordination.c.master_node_id == node_id)
-            .group_by(coordination.c.job_execution_id)
-            .order_by(coordination.c.job_execution_id)
-        )
-        rows = self._database.read(lambda connection: connection.execute(statement).all())
-        return [(row[0], row[1]) for row in rows]
+    def mastered_by(self, node_id: str) -> list[Lease]:
+        """The leases of this node's running jobs."""
+        rows = self._database.read(lambda connection: connection.execute(_MASTERED, {"me": node_id}).all())
+        return [Lease(*row) for row in rows]
 
     def take_over(self, job_id: int, term: int, node_id: str) -> bool:
         """Become master of a job if its term is still ``term``; the term rises by one."""

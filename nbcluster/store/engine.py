@@ -28,6 +28,7 @@ class Database:
         self.dialect: Dialect = dialect_for(_parse(url))
         self.engine = self.dialect.make_engine(pool_size)
         self._reading = self.engine.execution_options(**self.dialect.reading)
+        self.closed = False
         self.after_commit: Callable[[Iterable[str]], None] = lambda _topics: None
 
     @property
@@ -78,6 +79,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        self.closed = True
         self.engine.dispose()
 
 

@@ -178,7 +178,7 @@ def test_a_stop_stops_one_job(store: Store) -> None:
 def test_the_launcher_is_the_first_master(store: Store) -> None:
     step = submit(store, master_node_id="kernel-1")
     submit(store, master_node_id="kernel-2")
-    assert store.coordination.mastered_by("kernel-1") == [(step.job_execution_id, 1)]
+    assert store.coordination.mastered_by("kernel-1") == [(step.job_execution_id, 1, 1)]
     assert store.coordination.mastered_by("kernel-3") == []
 
 
@@ -186,7 +186,7 @@ def test_a_take_over_raises_the_term(store: Store) -> None:
     step = submit(store)
     assert take_over(store, step, 1, "a-1")
     assert take_over(store, step, 2, "b-1")
-    assert store.coordination.mastered_by("b-1") == [(step.job_execution_id, 3)]
+    assert store.coordination.mastered_by("b-1") == [(step.job_execution_id, 3, 1)]
     assert store.coordination.mastered_by("a-1") == []
     events = rows(store, "SELECT node_id, term FROM batch_events WHERE phase = 'TAKEN_OVER' ORDER BY event_id")
     assert events == [("a-1", 2), ("b-1", 3)]
@@ -223,7 +223,7 @@ def test_of_several_who_take_over_at_once_one_becomes_master(
     job = step.job_execution_id
     won = elsewhere.race(processes, RACERS, elsewhere.take_over, database_url, job, 1)
     assert sorted(won) == [False] * (RACERS - 1) + [True]
-    assert store.coordination.mastered_by(f"racer{won.index(True)}-1") == [(job, 2)]
+    assert store.coordination.mastered_by(f"racer{won.index(True)}-1") == [(job, 2, 1)]
 
 
 def test_a_take_over_computes_nothing_again(store: Store) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nbcluster.lifecycle import NodeStatus
-from nbcluster.master.coordinator import advance_jobs
+from nbcluster.master.coordinator import Coordinator
 from nbcluster.master.takeover import adopt_orphans
 from nbcluster.node import heartbeat
 from nbcluster.node.heartbeat import Heartbeat
@@ -209,7 +209,7 @@ def test_a_complete_job_is_ended_by_its_master(store: Store) -> None:
     mine, running, others = (submit(store, master_node_id=master) for master in ("kernel-1", "kernel-1", "kernel-2"))
     run(store, mine)
     run(store, others)
-    assert advance_jobs(store, "kernel-1") == 1
+    assert Coordinator(store, 1.0, 1.0).advance_all("kernel-1") == 1
     states = {job.job_execution_id: job.status for job in store.views.jobs(running_only=False)}
     assert states == {
         mine.job_execution_id: "COMPLETED",
@@ -223,7 +223,7 @@ def test_the_jobs_of_a_master_that_is_gone_are_adopted_and_ended(store: Store) -
     step = submit(store, 2, master_node_id="kernel-1")
     run(store, step)
     assert adopt_orphans(store, "a-1", THRESHOLD) == 1
-    assert advance_jobs(store, "a-1") == 0
+    assert Coordinator(store, 1.0, 1.0).advance_all("a-1") == 0
     assert store.views.jobs(running_only=True) == []
     assert adopt_orphans(store, "a-1", THRESHOLD) == 0
 
@@ -250,4 +250,4 @@ def test_who_may_not_judge_takes_no_lease_but_that_of_a_master_that_is_gone(stor
     gone = submit(store, master_node_id="kernel-2")
     earlier(store, "batch_job_coordination", "last_updated", 3600, "1 = 1")
     assert adopt_orphans(store, "a-1", math.inf) == 1
-    assert [job for job, _ in store.coordination.mastered_by("a-1")] == [gone.job_execution_id]
+    assert [lease.job_id for lease in store.coordination.mastered_by("a-1")] == [gone.job_execution_id]

@@ -134,6 +134,7 @@ def test_what_a_node_holds_is_read_by_an_index_of_its_own(store: Store, step: St
 
 def test_whether_a_job_is_complete_is_read_from_its_own_partitions(store: Store, step: StepToRun) -> None:
     def look() -> None:
+        assert not store.advancing.due(step.job_execution_id)
         assert store.advancing.advance(step.job_execution_id, 1) is None
 
     for text in plans(store, look, "SELECT"):
