@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from nbcluster.records import ItemError, JobRow, Node, PartitionRow
+from nbcluster.lifecycle import PartitionStatus
+from nbcluster.records import AttemptRow, ItemError, JobRow, Node, PartitionRow
 
 _NODE_STATES = ["ACTIVE", "DRAINING", "UNREACHABLE", "GONE"]
 _PARTITION_STATES = ["PENDING", "CLAIMED", "COMPLETED", "FAILED"]
@@ -59,19 +60,44 @@ def jobs_frame(jobs: Iterable[JobRow]) -> pd.DataFrame:
 
 
 def partitions_frame(partitions: Iterable[PartitionRow]) -> pd.DataFrame:
-    """One row a partition, in order: its state, owner, attempt and how it ended; ``seconds`` is the run time."""
+    """One row a partition, in order: its state, owner, attempt and how it ended; ``seconds`` is the run time.
+
+    ``progress`` is the fraction that the function reported last, 1.0 when it is COMPLETED.
+    """
     rows = [
         (p.index, p.key, p.status.value, p.node, p.attempt, p.items, p.transferable, p.exit_code, p.exit_message or "",
-         p.seconds, p.claimed, p.ended)
+         p.seconds, p.claimed, p.ended, 1.0 if p.status is PartitionStatus.COMPLETED else p.progress)
         for p in partitions
     ]  # fmt: skip
     columns = (
         "partition", "key", "state", "node", "attempt", "items", "transferable", "exit_code", "message", "seconds",
-        "claimed", "ended",
+        "claimed", "ended", "progress",
     )  # fmt: skip
     frame = _times(_states(from_rows(rows, columns), _PARTITION_STATES), "claimed", "ended")
-    frame["seconds"] = frame["seconds"].astype("float64")
-    return frame
+    return frame.astype({"seconds": "float64", "progress": "float64"})
+
+
+def attempts_frame(attempts: Iterable[AttemptRow]) -> pd.DataFrame:
+    """One row an attempt, in order: how each ended, and what is known of those that were not the last.
+
+    ``seconds`` is how long it ran, ``peak_memory`` the memory of its process in bytes.
+    """
+    rows = [
+        (a.index, a.key, a.attempt, a.node, a.outcome, a.message, a.seconds, a.peak_memory, a.claimed, a.ended)
+        for a in attempts
+    ]
+    columns = (
+        "partition", "key", "attempt", "node", "outcome", "message", "seconds", "peak_memory", "claimed", "ended",
+    )  # fmt: skip
+    frame = _times(from_rows(rows, columns), "claimed", "ended")
+    return frame.astype({"seconds": "float64", "peak_memory": "float64"})
+
+
+def timeline_frame(moments: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """One row an event and partition, by time (UTC); ``seconds`` counts from the job's RECEIVED."""
+    columns = ("time", "phase", "step", "partition", "attempt", "node", "seconds")
+    frame = _times(pd.DataFrame.from_records(list(moments), columns=list(columns)), "time")
+    return frame.astype({"partition": "Int64", "attempt": "Int64", "seconds": "float64"})
 
 
 def items_frame(items: Iterable[Any]) -> pd.DataFrame:

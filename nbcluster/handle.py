@@ -14,9 +14,12 @@ from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, JobSnapshot, StepRow
 from nbcluster.snapshot import take_snapshot
 from nbcluster.store.wakeup import job_topic
+from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nbcluster.api import Cluster
 
 
@@ -167,6 +170,24 @@ class JobHandle(StepHandle):
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
         return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+
+    def timeline(self) -> pd.DataFrame:
+        """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.
+
+        Times are the database's; ``seconds`` counts from RECEIVED.  When a partition that may
+        run again elsewhere STARTED is taken from its end and its length.
+        """
+        from nbcluster.frames import timeline_frame
+
+        return timeline_frame(moments(self._store.history.job(self.id)))
+
+    def overhead(self) -> float:
+        """Seconds between RECEIVED and COMPLETION_DETECTED in which no partition ran: what coordination cost.
+
+        Waits for the end.  Of an execution that ``resume()`` made, counted from there.
+        """
+        self.wait()
+        return overhead(self._store.history.job(self.id)) or 0.0
 
     # --- control ----------------------------------------------------------------------
 

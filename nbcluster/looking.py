@@ -215,6 +215,12 @@ class StepHandle:
 
         return partitions_frame(self._store.views.partitions(self._row.step_execution_id))
 
+    def attempts(self) -> pd.DataFrame:
+        """One row an attempt: node, how it ended, its message, seconds, the peak memory of a process that died."""
+        from nbcluster.frames import attempts_frame
+
+        return attempts_frame(self._store.history.attempts(self._row.step_execution_id))
+
     def nodes(self) -> pd.DataFrame:
         """The nodes that completed partitions: node, done."""
         from nbcluster.frames import done_frame

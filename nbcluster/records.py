@@ -231,6 +231,27 @@ class PartitionRow:
     seconds: float | None
     claimed: datetime | None
     ended: datetime | None
+    progress: float | None = None
+    progress_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt at a partition as the listings show it; ``outcome`` says how it ended, or RUNNING.
+
+    ``seconds`` is how long it ran, ``peak_memory`` what its process had used at most, in bytes.
+    """
+
+    index: int
+    key: str
+    attempt: int
+    node: str | None
+    outcome: str
+    message: str
+    claimed: datetime | None
+    ended: datetime | None
+    seconds: float | None
+    peak_memory: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +321,17 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningView:
+    """A partition that a node has: for how many ``seconds``, and how far it says it is (0.0 to 1.0)."""
+
+    index: int
+    node: str
+    seconds: float
+    progress: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """Errors of one type and message, counted."""
 
@@ -338,6 +370,8 @@ class JobSnapshot:
     log_tail: str
     cancelled: int = 0
     """How many of the FAILED partitions a stop kept from their end."""
+    running: tuple[RunningView, ...] = ()
+    """The first of the partitions that run now, in order; not more than 20."""
 
     @property
     def total_partitions(self) -> int:

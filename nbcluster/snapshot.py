@@ -48,6 +48,7 @@ def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot
         errors=_error_groups(store, step) if progress.failed else (),
         obstacles=tuple(_obstacles(store, job, progress, nodes, silent_after)) if progress.open else (),
         cancelled=progress.cancelled,
+        running=store.history.running(step) if progress.claimed else (),
         log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
     )
 

@@ -80,6 +80,7 @@ PARTITIONS: tuple[Column, ...] = (
     Column("seconds", lambda part: _rounded(part.seconds)),
     Column("claimed", lambda part: part.claimed, rank=5),
     Column("ended", lambda part: part.ended, rank=4),
+    Column("progress", lambda part: 1.0 if part.status.value == "COMPLETED" else part.progress, rank=7),
 )
 
 

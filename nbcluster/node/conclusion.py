@@ -133,7 +133,8 @@ def _may_retry(claim: Claim, raised: list[list[str]]) -> bool:
 def _matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
     """Whether a type, or one that it derives from, is among ``wanted``; without its module, too."""
     known = {*names, *(name.rpartition(".")[2] for name in names)}
-    return not known.isdisjoint(wanted)
+    # A class that was defined in a function loses that function's name when it travels.
+    return not known.isdisjoint(name.rpartition("<locals>.")[2] for name in wanted)
 
 
 # --- no answer -----------------------------------------------------------------

@@ -18,6 +18,7 @@ from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
+from nbcluster.store.history import History
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
@@ -53,6 +54,7 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    history: History
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -160,6 +162,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence_for(database, wakeup),

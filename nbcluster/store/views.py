@@ -164,6 +164,8 @@ class Views:
                 seconds=row.seconds,
                 claimed=row.claimed_time,
                 ended=row.end_time,
+                progress=row.progress,
+                progress_message=row.progress_message,
             )
             for row in self._rows(statement)
         ]

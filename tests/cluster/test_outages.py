@@ -214,3 +214,41 @@ def test_a_lock_that_is_held_for_long_is_waited_for(lab: Lab) -> None:
     assert set(lab.effects.begun().values()) == {1}
     for node in nodes:
         assert not re.search(r"locked|UNREACHABLE|moved", node.said())
+
+
+@pytest.mark.needs("sessions")
+def test_what_a_function_saves_waits_for_the_database_and_what_it_reports_does_not(proxied: ProxiedLab) -> None:
+    import nbcluster as nb
+
+    proxied.nodes(1, slots=2)
+    work = proxied.effects.worker()
+    saved = str(proxied.folder / "saved")
+
+    def saving(n: int) -> Any:
+        here = nb.current()
+        if here.checkpoint is not None:
+            return here.checkpoint
+        work(n)
+        for step in range(1000):
+            here.progress(step / 1000, "while the database is away")
+        with open(saved, "a") as log:
+            log.write("reported\n")
+        here.save(n * n)
+        with open(saved, "a") as log:
+            log.write("saved\n")
+        return os.kill(os.getpid(), signal.SIGKILL)
+
+    def lines() -> list[str]:
+        return Path(saved).read_text().split() if os.path.exists(saved) else []
+
+    job = proxied.connect().map(saving, range(2), chunk=1)
+    proxied.effects.wait_for_begins(2)
+    proxied.proxy.cut()
+    proxied.effects.open_gate()
+    wait_until(lambda: lines().count("reported") == 2, message="functions that wait for nobody")
+    wait_until(lambda: proxied.tables.value(OLDEST_BEAT) > 1.5 * THRESHOLD, message="a long outage")
+    assert "saved" not in lines()
+    proxied.proxy.restore()
+    assert job.wait(60).results() == SQUARES[:2]
+    assert lines().count("saved") == 2
+    assert job.partitions()["attempt"].tolist() == [2, 2]

@@ -71,7 +71,7 @@ def test_csv_has_a_heading_and_every_column() -> None:
     assert record[1] == 'a,"b"'
     assert record[heading.index("message")] == "two\nlines"
     assert record[heading.index("node")] == ""
-    assert datetime.fromisoformat(record[-1]) == MOMENT
+    assert datetime.fromisoformat(record[heading.index("ended")]) == MOMENT
 
 
 def test_a_table_is_aligned_with_numbers_to_the_right() -> None:

@@ -272,6 +272,7 @@ def test_crashes_and_lost_nodes_use_up_no_retries() -> None:
         (("Timeout",), [TIMEOUT], True),
         (("exceptions.Timeout",), [TIMEOUT], False),
         (("KeyError",), [VALUE_ERROR], False),
+        (("module.function.<locals>.Timeout",), [TIMEOUT], True),
         (("Exception",), [["UNSERIALIZABLE"]], False),
         (None, [["UNSERIALIZABLE"]], True),
     ],

@@ -1,0 +1,179 @@
+"""What happened to a job and to each attempt at its partitions.  Nothing here opens a payload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from nbcluster.lifecycle import FINAL, PartitionStatus
+from nbcluster.records import AttemptRow, RunningView
+from nbcluster.store.engine import Database
+from nbcluster.store.events import Member, parse_members
+from nbcluster.store.partitions.claim import CLAIMED
+from nbcluster.store.tables import attempts, events, partitions, step_execution
+
+_SHOWN = 20
+"""Running partitions that the live view shows."""
+
+
+class Event(NamedTuple):
+    """Something that was recorded, with the partitions and attempts that it tells of."""
+
+    time: datetime
+    phase: str
+    step: str | None
+    node: str | None
+    members: tuple[Member, ...]
+
+
+class Run(NamedTuple):
+    """An attempt that has ended; it ran for ``seconds`` before ``ended``."""
+
+    partition: int
+    attempt: int
+    node: str | None
+    ended: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobHistory:
+    """Everything that is known of when what happened in one job execution, by the database's clock."""
+
+    events: tuple[Event, ...]
+    runs: tuple[Run, ...]
+    places: dict[int, tuple[str, int]]
+    """The step and the index of each partition's id."""
+
+
+class History:
+    """Reading ``batch_events`` and ``batch_attempts``, with the rows that they tell of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+
+    def _rows(self, statement: Any) -> Sequence[Any]:
+        return self._database.read(lambda connection: connection.execute(statement).all())
+
+    def running(self, step_id: int, limit: int = _SHOWN) -> tuple[RunningView, ...]:
+        """What runs now, in order, and how far it says it is."""
+        statement = (
+            select(
+                partitions.c.partition_index,
+                partitions.c.assigned_node,
+                self._dialect.age(partitions.c.claimed_time),
+                partitions.c.progress,
+                partitions.c.progress_message,
+            )
+            .where(partitions.c.master_step_execution_id == step_id, partitions.c.status == CLAIMED)
+            .order_by(partitions.c.partition_index)
+            .limit(limit)
+        )
+        return tuple(
+            RunningView(row[0], row[1] or "", max(0.0, float(row[2] or 0.0)), row[3], row[4] or "")
+            for row in self._rows(statement)
+        )
+
+    def attempts(self, step_id: int) -> list[AttemptRow]:
+        """Every attempt at the partitions of a step, in order: those that were not the last, and the last."""
+        mine = partitions.c.master_step_execution_id == step_id
+        known = (partitions.c.partition_index, partitions.c.partition_key)
+        earlier = self._rows(
+            select(*known, attempts)
+            .join(partitions, partitions.c.step_execution_id == attempts.c.step_execution_id)
+            .where(mine)
+        )
+        last = self._rows(
+            select(
+                *known, partitions.c.attempt, partitions.c.status, partitions.c.assigned_node,
+                partitions.c.claimed_time, partitions.c.end_time, partitions.c.exit_code, partitions.c.exit_message,
+                partitions.c.seconds,
+            ).where(mine, partitions.c.attempt > 0, partitions.c.status != PartitionStatus.PENDING)
+        )  # fmt: skip
+        rows = {(row.partition_index, row.attempt): _last_attempt(row) for row in last}
+        # What was written down at its end knows more than the partition's row.
+        rows |= {(row.partition_index, row.attempt): _earlier_attempt(row) for row in earlier}
+        return [rows[key] for key in sorted(rows)]
+
+    def job(self, job_id: int) -> JobHistory:
+        """The history of a job execution, in the order in which it was recorded."""
+        steps = {
+            row[0]: row[1]
+            for row in self._rows(
+                select(step_execution.c.step_execution_id, step_execution.c.step_name).where(
+                    step_execution.c.job_execution_id == job_id
+                )
+            )
+        }
+        mine = partitions.c.job_execution_id == job_id
+        rows = self._rows(
+            select(
+                partitions.c.step_execution_id, partitions.c.master_step_execution_id, partitions.c.partition_index,
+                partitions.c.attempt, partitions.c.assigned_node, partitions.c.status, partitions.c.end_time,
+                partitions.c.seconds,
+            ).where(mine)
+        )  # fmt: skip
+        earlier = self._rows(
+            select(
+                attempts.c.step_execution_id, attempts.c.attempt, attempts.c.node_id, attempts.c.end_time,
+                attempts.c.seconds,
+            )
+            .join(partitions, partitions.c.step_execution_id == attempts.c.step_execution_id)
+            .where(mine, attempts.c.seconds > 0)
+        )  # fmt: skip
+        runs = {(row[0], row[1]): Run(*row) for row in earlier}
+        runs |= {
+            (row[0], row.attempt): Run(row[0], row.attempt, row.assigned_node, row.end_time, row.seconds)
+            for row in rows
+            # What never began has no length; what was carried over from an earlier execution has no end in this one.
+            if row.status in FINAL and row.end_time is not None and row.seconds
+        }
+        return JobHistory(
+            events=tuple(_event(row, steps) for row in self._rows(_EVENTS.where(events.c.job_execution_id == job_id))),
+            runs=tuple(runs.values()),
+            places={row[0]: (steps.get(row[1], ""), row[2]) for row in rows},
+        )
+
+
+_EVENTS = select(
+    events.c.event_time, events.c.phase, events.c.step_execution_id, events.c.node_id, events.c.members
+).order_by(events.c.event_id)
+
+
+def _event(row: Any, steps: dict[int, str]) -> Event:
+    return Event(row[0], row[1], steps.get(row[2]), row[3], tuple(parse_members(row[4])))
+
+
+def _earlier_attempt(row: Any) -> AttemptRow:
+    return AttemptRow(
+        index=row.partition_index,
+        key=row.partition_key,
+        attempt=row.attempt,
+        node=row.node_id,
+        outcome=row.outcome,
+        message=row.message or "",
+        claimed=row.claimed_time,
+        ended=row.end_time,
+        seconds=row.seconds,
+        peak_memory=row.peak_memory or None,
+    )
+
+
+def _last_attempt(row: Any) -> AttemptRow:
+    return AttemptRow(
+        index=row.partition_index,
+        key=row.partition_key,
+        attempt=row.attempt,
+        node=row.assigned_node,
+        outcome="RUNNING" if row.status == PartitionStatus.CLAIMED else row.exit_code or row.status,
+        message=row.exit_message or "",
+        claimed=row.claimed_time,
+        ended=row.end_time,
+        seconds=row.seconds,
+        peak_memory=None,
+    )
