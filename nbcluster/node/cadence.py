@@ -15,7 +15,7 @@ SWEEPS = 4.0
 SCANS = 0.4
 """Looks for jobs without a master in a second, by all members together."""
 
-IDLE = 3.0
+IDLE = 4.0
 """So many times as long a pause is made while no job is running: nobody has anything to lose."""
 
 RARELY = 10.0

@@ -17,6 +17,9 @@ from nbcluster.store.dialects.base import Dialect
 
 T = TypeVar("T")
 
+BULK = 120.0
+"""Seconds for one statement about everything that a job has, however large it is."""
+
 _TRIES = 12
 _RECONNECT_FOR = 8.0
 """Seconds after which a call whose connection broke is not tried again: whoever waits is told."""
@@ -48,9 +51,9 @@ class Database:
         """
         return self._run(work, writes=True, patience=patience)
 
-    def read(self, work: Callable[[Connection], T]) -> T:
+    def read(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """Run ``work``, which only reads."""
-        return self._run(work, writes=False)
+        return self._run(work, writes=False, patience=patience)
 
     def single(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which executes one statement that may write: a transaction by itself, in one round trip.

@@ -21,6 +21,8 @@ PATIENCE = 10.0
 SESSION = (
     # A process that stops in the middle of a transaction holds its row locks no longer than this.
     "SET idle_in_transaction_session_timeout = '10s'",
+    # Ends before PATIENCE does, so that the server gives up too; it is tried again on the same connection.
+    "SET lock_timeout = '8s'",
     # What nobody waits for any more ends on the server too.
     "SET statement_timeout = '150s'",
 )
