@@ -88,6 +88,7 @@ class Cluster:
                 member = Member(self.store, self.settings, slots=0, prefix="kernel")
                 member.start()
                 self._member = member
+            self._member.expect_jobs()
             return self._member
 
     def finish_if_master(self, row: JobRow) -> JobStatus | None:
@@ -259,6 +260,17 @@ class Cluster:
     def retry(self, job: str | int, partition: int | None = None) -> JobHandle:
         """Run what failed of a job again, or one ``partition`` of it, in a new execution."""
         return self.job(job).retry(partition)
+
+    def drain(self, node: str) -> list[str]:
+        """Let a node, by its id, or all of that name finish what they run and then leave; gives their ids.
+
+        Raises InputError naming the nodes there are.
+        """
+        told = self.store.nodes.drain_named(str(node))
+        if not told:
+            known = ", ".join(sorted({f"{one.name} ({one.node_id})" for one in self._workers()}))
+            raise InputError(f"there is no node {node!r}; " + (f"alive are {known}" if known else "no node is alive"))
+        return told
 
     def up(self, nodes: int = 1, slots: int | None = None, timeout: float = 30.0) -> list[str]:
         """Start nodes on this machine and wait until they beat; gives their ids.

@@ -17,6 +17,7 @@ from nbcluster import __version__
 from nbcluster.config import Settings
 from nbcluster.master.coordinator import Coordinator
 from nbcluster.master.takeover import adopt_orphans
+from nbcluster.node.cadence import Due, scan_pause, sweep_pause
 from nbcluster.node.heartbeat import Heartbeat, new_node_id
 from nbcluster.node.liveness import Liveness
 from nbcluster.records import NewNode
@@ -24,7 +25,7 @@ from nbcluster.service import Service
 from nbcluster.store import Store
 from nbcluster.store.wakeup import MASTERS
 
-_SECOND_LOOK = 0.3
+_SECOND_LOOK = 0.15
 """Seconds until a process whose sign of life is missing is looked at again."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -54,6 +55,7 @@ class Member:
         prefix: str,
         busy: Callable[[], int] = lambda: 0,
         moved: Callable[[str], None] = lambda _node_id: None,
+        drain: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -72,15 +74,19 @@ class Member:
             threshold=settings.unreachable_node_threshold,
             busy=busy,
             moved=moved,
+            drain=drain,
         )
         self._liveness = Liveness(
             store, self.heartbeat, settings.unreachable_node_threshold, settings.node_cleanup_threshold
         )
         self.coordinator = Coordinator(store, settings.orphaned_tasks_polling_interval, settings.interrupt_grace)
         self._beats = Service("heartbeat", self.heartbeat.beat, settings.heartbeat_interval)
+        store.presence.on_change = self._beats.wake
         self._master_left = False
-        self._next_scan = 0.0
-        self._maintenance = Service("maintenance", self._maintain, settings.orphaned_tasks_polling_interval)
+        self._may_lead_until = 0.0
+        self._members, self._working = 1, True
+        self._sweep_due, self._scan_due = Due(), Due()
+        self._maintenance = Service("maintenance", self._maintain, settings.orphaned_tasks_polling_interval, jitter=0)
 
     @property
     def node_id(self) -> str:
@@ -99,22 +105,57 @@ class Member:
         self._beats.start()
         self._maintenance.start()
 
+    def beat_now(self) -> None:
+        """Something was changed in this process's row: look without waiting."""
+        self._beats.wake()
+
+    def expect_jobs(self) -> None:
+        """This process is about to be master of a job: look after it from the beginning."""
+        self._may_lead_until = time.monotonic() + 2 * self._settings.heartbeat_interval
+        self.stir()
+
+    def stir(self) -> None:
+        """There is work: from now on somebody has something to lose, and looks come more often."""
+        if not self._working:
+            self._working = True
+            self._sweep_due.sooner(self._sweep_pause())
+            self._maintenance.wake()
+
+    def _sweep_pause(self) -> float:
+        return sweep_pause(self._settings.orphaned_tasks_polling_interval, self._members, working=self._working)
+
     def _a_master_may_have_left(self) -> None:
         self._master_left = True
         self._maintenance.wake()
 
-    def _maintain(self) -> float | None:
-        losses = self._liveness.sweep()
-        now = time.monotonic()
-        if losses or self._master_left or now >= self._next_scan:
-            self._master_left = False
-            self._next_scan = now + self._settings.orphaned_master_scan_interval
-            # After an outage that everybody shared every lease has lapsed, and means nothing yet.
-            threshold = self._settings.unreachable_node_threshold
-            patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
-            adopt_orphans(self._store, self.node_id, patience)
-        self.coordinator.advance_all(self.node_id)
-        return _SECOND_LOOK if self._store.presence.in_doubt else None
+    def _maintain(self) -> float:
+        losses = False
+        if not self._sweep_due.left:
+            losses = self._sweep()
+        if losses or self._master_left or not self._scan_due.left:
+            self._adopt()
+        pause = min(self._sweep_due.left, self._scan_due.left)
+        if self.heartbeat.leads or time.monotonic() < self._may_lead_until:
+            self.coordinator.advance_all(self.node_id)
+            pause = min(pause, self._settings.orphaned_tasks_polling_interval)
+        return pause
+
+    def _sweep(self) -> bool:
+        """Look after the others; whether anybody was lost."""
+        self._sweep_due.again(self._sweep_pause())  # also when this look fails
+        swept = self._liveness.sweep()
+        self._members, self._working = swept.members, swept.working
+        self._sweep_due.again(_SECOND_LOOK if self._store.presence.in_doubt else self._sweep_pause())
+        return swept.losses
+
+    def _adopt(self) -> None:
+        self._master_left = False
+        self._scan_due.again(scan_pause(self._settings.orphaned_master_scan_interval, self._members))
+        # After an outage that everybody shared every lease has lapsed, and means nothing yet.
+        threshold = self._settings.unreachable_node_threshold
+        patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
+        if adopt_orphans(self._store, self.node_id, patience):
+            self.expect_jobs()
 
     def stop_watching(self) -> None:
         """End the maintenance; the heart goes on beating."""

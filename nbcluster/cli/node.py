@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
+import math
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from nbcluster.node.executor import Executor
 from nbcluster.node.loop import WorkerLoop
 from nbcluster.node.worker import Worker
 from nbcluster.store import Store, open_store
-from nbcluster.store.wakeup import WORK, node_topic
+from nbcluster.store.wakeup import WORK, control_topic, node_topic
 
 log = logging.getLogger("nbcluster.node")
 
@@ -106,14 +107,21 @@ class NodeProcess:
         self._store = store
         self._settings = settings
         self._signals = 0
+        self._draining = False
         self._told = threading.Event()
         threads = max(1, usable_cores() // settings.slots)
         self._executor = Executor(settings.slots, settings.interrupt_grace, threads, self._ended)
         self._member = Member(
-            store, settings, slots=settings.slots, prefix=settings.node_id_prefix, busy=self._busy, moved=self._moved
+            store,
+            settings,
+            slots=settings.slots,
+            prefix=settings.node_id_prefix,
+            busy=self._busy,
+            moved=self._moved,
+            drain=self._drain,
         )
         self._worker = Worker(store, self._executor, self._member.heartbeat.node, self._member.heartbeat.in_touch)
-        self._loop = WorkerLoop(self._worker, settings.task_polling_interval)
+        self._loop = WorkerLoop(self._worker, settings.task_polling_interval, lambda: store.wakeup.alive)
 
     def _ended(self) -> None:
         self._loop.wake()
@@ -126,15 +134,24 @@ class NodeProcess:
         self._loop.wake()
         self._listen()
 
+    def _drain(self) -> None:
+        self._draining = True
+        self._told.set()
+
+    def _announced(self) -> None:
+        self._loop.announced()
+        self._member.stir()
+
     def _listen(self) -> None:
-        self._store.wakeup.subscribe(node_topic(self._member.node_id), self._loop.announced)
+        self._store.wakeup.subscribe(node_topic(self._member.node_id), self._announced)
+        self._store.wakeup.subscribe(control_topic(self._member.node_id), self._member.beat_now)
 
     def run(self) -> int:
         """Serve until a signal, or until the database has been away for too long."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self._executor.start()
-        self._store.wakeup.subscribe(WORK, self._loop.announced)
+        self._store.wakeup.subscribe(WORK, self._announced)
         self._listen()
         self._member.start()
         self._loop.start()
@@ -156,11 +173,14 @@ class NodeProcess:
     def _leave(self) -> int:
         """Claim nothing, hand back what has not begun, finish or hand back what runs, then go."""
         log.info("%s is told to stop: handing back its work", self._member.node_id)
-        self._worker.draining = True
+        self._worker.draining = self._member.heartbeat.draining = True
         self._member.stop_watching()
         try:
             self._store.nodes.drain(self._member.node_id)
             self._worker.hand_back_queued()
+            if self._draining:
+                # Nobody waits for a node that was told to drain: what runs may take its time, unless a signal comes.
+                self._wait_until_idle(math.inf, signals=1)
             self._wait_until_idle(self._settings.shutdown_grace)
             if self._worker.held:
                 self._worker.hand_back_all()
@@ -172,10 +192,13 @@ class NodeProcess:
         log.info("%s has left", self._member.node_id)
         return 0
 
-    def _wait_until_idle(self, seconds: float, *, patient: bool = False) -> None:
-        """Until nothing is held; ends early at a second signal unless ``patient``."""
+    def _wait_until_idle(self, seconds: float, *, signals: int = 2, patient: bool = False) -> None:
+        """Until nothing is held; ends early when so many ``signals`` have come, unless ``patient``."""
         deadline = time.monotonic() + seconds
-        while self._worker.held and time.monotonic() < deadline and (patient or self._signals < 2):
+        given_up = self._settings.database_patience
+        while self._worker.held and time.monotonic() < deadline and (patient or self._signals < signals):
+            if self._member.without_database > given_up:
+                return
             time.sleep(0.02)
 
 

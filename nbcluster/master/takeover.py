@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from nbcluster.lifecycle import PRESENT
 from nbcluster.store import Store
 
 log = logging.getLogger(__name__)
@@ -15,9 +14,8 @@ def adopt_orphans(store: Store, node_id: str, threshold: float) -> int:
 
     Two nodes may try at once: the compare-and-set on the term lets one of them win.
     """
-    present = [node.node_id for node in store.nodes.all() if node.status in PRESENT]
     adopted = 0
-    for job_id, term in store.coordination.orphans(threshold, present):
+    for job_id, term in store.coordination.orphans(threshold):
         if store.coordination.take_over(job_id, term, node_id):
             log.warning("job %d: its master is gone; this node is its master now (term %d)", job_id, term + 1)
             adopted += 1

@@ -27,7 +27,8 @@ class Heartbeat:
     """Registers a process and keeps its row fresh.
 
     ``moved`` is called with the current node id when others may have given its work
-    away: it was UNREACHABLE, or its row was removed and it registered anew.
+    away: it was UNREACHABLE, or its row was removed and it registered anew.  ``drain`` is
+    called when somebody told the node to drain.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Heartbeat:
         threshold: float,
         busy: Callable[[], int],
         moved: Callable[[str], None],
+        drain: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._node = node
@@ -46,6 +48,11 @@ class Heartbeat:
         self._threshold = threshold
         self._busy = busy
         self._moved = moved
+        self._drain = drain
+        self.draining = False
+        """Whether this process takes no more work; its beats say so."""
+        self.leads = False
+        """Whether it was master of any job at its last beat."""
         self._last = time.monotonic()
         self._unbroken_since = self._last
 
@@ -63,13 +70,15 @@ class Heartbeat:
         """Appear in the registry."""
         before = time.monotonic()
         self._store.presence.hold(self.node_id)
-        self._store.nodes.register(self._node)
+        self._store.nodes.register(self._node, watched=self._store.presence.holding, draining=self.draining)
         self._last = self._unbroken_since = before
 
     def beat(self) -> None:
         """One beat.  Its age counts from before it was sent, so that delay never flatters it."""
         before = time.monotonic()
-        beat = self._store.nodes.beat(self.node_id, self._busy())
+        beat = self._store.nodes.beat(
+            self.node_id, self._busy(), watched=self._store.presence.holding, draining=self.draining
+        )
         gap = before - self._last
         if gap > _LATE * self._interval:
             self._unbroken_since = before
@@ -77,6 +86,10 @@ class Heartbeat:
             self._register_anew()
             return
         self._last = before
+        self.leads = beat.leads
+        if beat.was is NodeStatus.DRAINING and not self.draining:
+            self.draining = True
+            self._drain()
         if beat.was is NodeStatus.UNREACHABLE or gap > self._threshold:
             log.warning("%s was out of touch for %.1f s", self.node_id, gap)
             self._moved(self.node_id)

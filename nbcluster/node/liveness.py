@@ -1,18 +1,28 @@
-"""Watching the other nodes: suspect the silent, move their work, later remove them.
+"""Watching the other members: suspect the silent, move their work, later remove them.
 
-Every process sweeps; whoever is first wins, the others see 0 rows.
+Every member sweeps; whoever is first wins, the others see 0 rows.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
-from nbcluster.lifecycle import PRESENT, NodeStatus
+from nbcluster.lifecycle import NodeStatus
 from nbcluster.node.heartbeat import Heartbeat
-from nbcluster.records import Node
 from nbcluster.store import Store
+from nbcluster.store.lookout import Sighting, Silent
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: how many members there are, whether any job runs, whether anybody was lost."""
+
+    members: int
+    working: bool
+    losses: bool
 
 
 class Liveness:
@@ -24,39 +34,41 @@ class Liveness:
         self._unreachable = unreachable
         self._cleanup = cleanup
 
-    def sweep(self) -> bool:
-        """Move the work of those that are surely gone, and mark and remove the silent; whether there were any.
+    def sweep(self) -> Swept:
+        """Move the work of those that are surely gone, and mark and remove the silent.
 
-        Silence is judged only by a process that was itself in unbroken contact.
+        Silence is judged only by a process that was itself in unbroken contact, with a database
+        that has been up for as long: after an outage all have a whole threshold to beat again.
         """
         me = self._heartbeat.node_id
-        others = [node for node in self._store.nodes.all() if node.node_id != me]
-        present = {node.node_id: node for node in others if node.status in PRESENT}
-        vanished = self._store.presence.vanished(me, present)
-        for node_id in vanished:
-            self._suspect(present[node_id], 0.0)
-        if self._heartbeat.unbroken_for(self._unreachable):
-            self._judge_silence(others)
-        orphans = self._store.release_orphans()
-        if orphans:
-            log.warning("%d partitions belonged to nodes that are not registered any more: moved", orphans)
-        return bool(vanished) or len(present) < len(others)
+        seen = self._store.lookout.look(self._unreachable, self._cleanup)
+        vanished = self._store.presence.vanished(me, seen.doubted)
+        lost = [self._suspect(node_id, "gone: its process has ended", None) for node_id in sorted(vanished)]
+        if self._heartbeat.unbroken_for(self._unreachable) and seen.database_age > self._unreachable:
+            lost += [self._judge(one) for one in seen.silent if one.node_id not in vanished | {me}]
+        if seen.ownerless:
+            self._move_ownerless()
+        return Swept(seen.members, _working(seen), any(lost))
 
-    def _judge_silence(self, others: list[Node]) -> None:
-        for node in others:
-            if node.heartbeat_age <= self._unreachable:
-                continue
-            if node.status is not NodeStatus.UNREACHABLE:
-                self._suspect(node, self._unreachable)
-            elif node.heartbeat_age > self._cleanup:
-                self._remove(node)
+    def _judge(self, silent: Silent) -> bool:
+        if silent.status is not NodeStatus.UNREACHABLE:
+            return self._suspect(silent.node_id, f"silent for {silent.seconds:.1f} s", self._unreachable)
+        removed = self._store.remove_silent(silent.node_id, self._cleanup)
+        if removed:
+            log.warning("%s is silent for %.1f s: removed", silent.node_id, silent.seconds)
+        return removed
 
-    def _suspect(self, node: Node, silent_for: float) -> None:
-        losses = self._store.suspect(node.node_id, silent_for)
+    def _suspect(self, node_id: str, why: str, silent_for: float | None) -> bool:
+        losses = self._store.suspect(node_id, silent_for)
         if losses is not None:
-            why = f"silent for {node.heartbeat_age:.1f} s" if silent_for else "gone: its process has ended"
-            log.warning("%s is %s: UNREACHABLE, %d partitions moved, %d failed", node.node_id, why, *losses)
+            log.warning("%s is %s: UNREACHABLE, %d partitions moved, %d failed", node_id, why, *losses)
+        return losses is not None
 
-    def _remove(self, node: Node) -> None:
-        if self._store.remove_silent(node.node_id, self._cleanup):
-            log.warning("%s is silent for %.1f s: removed", node.node_id, node.heartbeat_age)
+    def _move_ownerless(self) -> None:
+        moved = self._store.release_orphans()
+        if moved:
+            log.warning("%d partitions belonged to nodes that are lost or removed: moved", moved)
+
+
+def _working(seen: Sighting) -> bool:
+    return seen.working or seen.ownerless

@@ -6,8 +6,10 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
 from nbcluster.errors import DatabaseError
+from nbcluster.node.cadence import poll_pause
 from nbcluster.node.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -16,11 +18,12 @@ _RETRY_PAUSE = 0.5
 
 
 class WorkerLoop:
-    """The thread that repeats the worker's pass."""
+    """The thread that repeats the worker's pass.  ``pushed`` tells whether announcements of work arrive."""
 
-    def __init__(self, worker: Worker, poll_interval: float) -> None:
+    def __init__(self, worker: Worker, poll_interval: float, pushed: Callable[[], bool]) -> None:
         self._worker = worker
         self._poll = poll_interval
+        self._pushed = pushed
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="nbcluster-worker", daemon=True)
@@ -60,6 +63,8 @@ class WorkerLoop:
                 log.exception("worker: a pass failed")
                 self._worker.interrupted()
                 pause = _RETRY_PAUSE
+            if not self._pushed():  # also when announcements have just ceased to arrive
+                next_poll = min(next_poll, self._next_poll())
             left = max(0.0, next_poll - time.monotonic())
             self._wake.wait(left if pause is None else min(pause, left))
             if time.monotonic() >= next_poll:
@@ -67,4 +72,4 @@ class WorkerLoop:
                 next_poll = self._next_poll()
 
     def _next_poll(self) -> float:
-        return time.monotonic() + self._poll * random.uniform(0.5, 1.5)
+        return time.monotonic() + poll_pause(self._poll, announced=self._pushed()) * random.uniform(0.5, 1.5)

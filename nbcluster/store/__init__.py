@@ -20,6 +20,7 @@ from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
 from nbcluster.store.history import History
 from nbcluster.store.jobs import JobRepository
+from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
@@ -58,6 +59,7 @@ class Store:
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
+    lookout: Lookout
 
     @property
     def url(self) -> str:
@@ -71,11 +73,18 @@ class Store:
 
     # What touches several parts commits in one transaction, or a crash between two would hide work for ever.
 
-    def suspect(self, node_id: str, threshold: float) -> tuple[int, int] | None:
-        """Mark a silent node UNREACHABLE and move its work: (moved, failed); None when it beat meanwhile."""
+    def suspect(self, node_id: str, threshold: float | None) -> tuple[int, int] | None:
+        """Mark a silent node UNREACHABLE and move its work: (moved, failed); None when it beat meanwhile.
+
+        Without a ``threshold``: a node whose sign of life is gone; None when it says by now that it holds none.
+        """
 
         def work(connection: Connection) -> tuple[int, int] | None:
-            if not self.nodes.mark_unreachable(connection, node_id, threshold):
+            if threshold is None:
+                marked = self.nodes.mark_vanished(connection, node_id)
+            else:
+                marked = self.nodes.mark_unreachable(connection, node_id, threshold)
+            if not marked:
                 return None
             self.jobs.drop_fixed_node(connection, node_id)
             return self.releases.release_lost(connection, node_id)
@@ -147,6 +156,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         raise
     wakeup = wakeup_for(database)
     database.after_commit = wakeup.announce
+    presence = presence_for(database, wakeup)
     return Store(
         database=database,
         cluster_id=cluster_id,
@@ -165,5 +175,6 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
-        presence=presence_for(database, wakeup),
+        presence=presence,
+        lookout=Lookout(database, presence),
     )

@@ -8,16 +8,15 @@ step; those that are not final carry the lease and are always written together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
-from nbcluster.lifecycle import JobStatus, Phase, StopRequest, job_sources
-from nbcluster.store.engine import Database
+from nbcluster.lifecycle import PRESENT, JobStatus, Phase, StopRequest, job_sources
+from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.release import Releases
-from nbcluster.store.tables import coordination, job_execution
+from nbcluster.store.tables import coordination, job_execution, nodes
 from nbcluster.store.wakeup import WORK, job_topic
 
 UNFINISHED = (JobStatus.CREATED.value, JobStatus.STARTED.value)
@@ -74,7 +73,7 @@ class Coordination:
             self._database.announce(connection, [WORK, job_topic(job_id)])
             return True
 
-        return self._database.write(work)
+        return self._database.write(work, patience=BULK)
 
     def pause(self, job_id: int, *, paused: bool) -> bool:
         """Keep the partitions of a running job from being claimed, or let them be claimed again.
@@ -109,10 +108,10 @@ class Coordination:
 
     # --- the lease ----------------------------------------------------------
 
-    def orphans(self, threshold: float, nodes_present: Iterable[str]) -> list[tuple[int, int]]:
-        """Running jobs whose master is gone or silent: (job, term)."""
+    def orphans(self, threshold: float) -> list[tuple[int, int]]:
+        """Running jobs whose master is not there, or has not renewed its lease for so long: (job, term)."""
         lapsed = self._dialect.age(coordination.c.last_updated) > threshold
-        gone = coordination.c.master_node_id.not_in(list(nodes_present))
+        gone = ~exists().where(nodes.c.node_id == coordination.c.master_node_id, nodes.c.status.in_(PRESENT))
         statement = (
             select(coordination.c.job_execution_id, func.max(coordination.c.term))
             .where(coordination.c.status.in_(UNFINISHED), lapsed | gone)

@@ -17,7 +17,13 @@ from nbcluster.store.dialects.base import Dialect
 
 T = TypeVar("T")
 
+BULK = 120.0
+"""Seconds for one statement about everything that a job has, however large it is."""
+
 _TRIES = 12
+_RECONNECT_FOR = 8.0
+"""Seconds after which a call whose connection broke is not tried again: whoever waits is told."""
+
 _FIRST_PAUSE = 0.005
 
 
@@ -36,16 +42,25 @@ class Database:
         """The URL as it may be shown: without its password."""
         return self.dialect.url.render_as_string(hide_password=True)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """Run ``work`` in a write transaction; again, from its start, after a passing refusal.
+
+        ``patience`` is how many seconds the database may take for one statement, when that is more than usual.
 
         ``work`` must bear being run again: deadlocks, serialization failures, a locked
         file and lost connections are retried here and never shown.
         """
-        return self._run(work, writes=True)
+        return self._run(work, writes=True, patience=patience)
 
-    def read(self, work: Callable[[Connection], T]) -> T:
+    def read(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """Run ``work``, which only reads."""
+        return self._run(work, writes=False, patience=patience)
+
+    def single(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which executes one statement that may write: a transaction by itself, in one round trip.
+
+        It must bear being run again, as with ``write``.
+        """
         return self._run(work, writes=False)
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> None:
@@ -53,10 +68,12 @@ class Database:
         if not self.dialect.announce(connection, topics):
             connection.info.setdefault("topics", set()).update(topics)
 
-    def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+    def _run(self, work: Callable[[Connection], T], *, writes: bool, patience: float | None = None) -> T:
+        began = time.monotonic()
         for tried in range(1, _TRIES + 1):
             try:
                 with (self.engine if writes else self._reading).connect() as connection:
+                    self.dialect.limit(connection, patience)
                     connection.info.pop("topics", None)
                     if writes:
                         self.dialect.begin_write(connection)
@@ -68,9 +85,11 @@ class Database:
                     self.after_commit(topics)
                 return result
             except DBAPIError as error:
-                if self.dialect.leads_nowhere(error):
+                broken = self.dialect.leads_nowhere(error)
+                if broken:
                     self.engine.dispose()
-                if tried == _TRIES or not self.dialect.is_transient(error):
+                tired = tried == _TRIES or (broken and time.monotonic() - began > _RECONNECT_FOR)
+                if tired or not self.dialect.is_transient(error):
                     raise self.dialect.translate(error) from error
             except PoolTimeout as error:
                 raise DatabaseUnreachable(f"{self.url}: no free connection within 30 s") from error

@@ -16,7 +16,7 @@ from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, Phase, StepKind
 from nbcluster.newjob import NewJob, NewPartition, NewStep
 from nbcluster.records import StepToRun
 from nbcluster.store import payloads
-from nbcluster.store.engine import Database
+from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.jobwriter import JobWriter
 from nbcluster.store.tables import (
@@ -61,7 +61,7 @@ class JobRepository:
         the second try finds the first.
         """
         try:
-            return self._database.write(lambda connection: self._create(connection, job))
+            return self._database.write(lambda connection: self._create(connection, job), patience=BULK)
         except DatabaseError as error:
             earlier = self._find(job.uid) if isinstance(error.__cause__, IntegrityError) else None
             if earlier is None:
@@ -174,7 +174,8 @@ class JobRepository:
         With ``own_local`` the new master runs the local steps; else any node does.
         """
         return self._database.write(
-            lambda connection: self._resume(connection, job_id, master, frozenset(again), own_local)
+            lambda connection: self._resume(connection, job_id, master, frozenset(again), own_local),
+            patience=BULK,
         )
 
     def _resume(

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, exists, func, insert, select, update
 
 from nbcluster.labels import as_json, from_json
-from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus, node_sources
+from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus, Phase, node_sources
 from nbcluster.records import NewNode, Node
 from nbcluster.store.engine import Database
+from nbcluster.store.events import EventLog
 from nbcluster.store.tables import coordination, nodes, partitions
+from nbcluster.store.wakeup import control_topic
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a heartbeat found: whether our row was there, and which status it had before."""
+    """What a heartbeat found: whether our row was there, its status before, and whether we lead any job."""
 
     known: bool
     was: NodeStatus | None
+    leads: bool = False
 
 
 class NodeRegistry:
@@ -28,9 +32,14 @@ class NodeRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._events = EventLog(database)
+        self._build()
 
-    def register(self, node: NewNode) -> None:
-        """Add a node, ACTIVE from now on.  Its id is new at each start and never reused."""
+    def register(self, node: NewNode, *, watched: bool = False, draining: bool = False) -> None:
+        """Add a node.  Its id is new at each start and never reused.
+
+        ``watched`` says that it holds its sign of life (see Presence) by now.
+        """
         now = self._dialect.now()
         self._database.write(
             lambda connection: connection.execute(
@@ -38,37 +47,85 @@ class NodeRegistry:
                     node_id=node.node_id,
                     created_time=now,
                     last_updated_time=now,
-                    status=NodeStatus.ACTIVE,
+                    status=NodeStatus.DRAINING if draining else NodeStatus.ACTIVE,
                     host_identifier=node.host,
                     pid=node.pid,
                     slots=node.slots,
                     python=node.python,
                     version=node.version,
                     labels=as_json(node.labels),
+                    watched=int(watched),
                 )
             )
         )
 
-    def beat(self, node_id: str, busy: int) -> Beat:
-        """Prove life, tell the load, and renew the lease of every job this node is master of."""
+    def beat(self, node_id: str, busy: int, *, watched: bool = False, draining: bool = False) -> Beat:
+        """Prove life, tell the load, and renew the lease of every job this node is master of.
 
-        def work(connection: Connection) -> Beat:
-            was = connection.scalar(select(nodes.c.status).where(nodes.c.node_id == node_id).with_for_update())
-            status = NodeStatus.DRAINING if was == NodeStatus.DRAINING else NodeStatus.ACTIVE
-            known = connection.execute(
-                update(nodes)
-                .where(nodes.c.node_id == node_id, nodes.c.status.in_([status, NodeStatus.UNREACHABLE]))
-                .values(last_updated_time=self._dialect.now(), current_load=busy, status=status)
-            ).rowcount
-            connection.execute(
-                update(coordination)
-                .where(
-                    coordination.c.master_node_id == node_id,
-                    coordination.c.status.in_((JobStatus.CREATED, JobStatus.STARTED)),
-                )
-                .values(last_updated=self._dialect.now())
+        While nobody changed the node's status that is one statement, and a second one for masters.
+        """
+        expected = NodeStatus.DRAINING if draining else NodeStatus.ACTIVE
+        bound = {
+            "me": node_id,
+            "busy": busy,
+            "holds": int(watched),
+            "expected": expected.value,
+        }
+        row = self._database.single(lambda connection: connection.execute(self._beat, bound).first())
+        if row is None:
+            return self._database.write(lambda connection: self._beat_anyway(connection, bound))
+        if row.leads:
+            self._database.single(lambda connection: connection.execute(self._renew, bound))
+        return Beat(True, expected, bool(row.leads))
+
+    def _beat_anyway(self, connection: Connection, bound: dict[str, Any]) -> Beat:
+        """A beat of a node whose status is not what it expects."""
+        was = connection.scalar(select(nodes.c.status).where(nodes.c.node_id == bound["me"]).with_for_update())
+        if was is None:
+            return Beat(False, None)
+        # Told to drain, it stays so: also when it was thought lost meanwhile.
+        draining = NodeStatus.DRAINING in (was, bound["expected"])
+        connection.execute(
+            update(nodes)
+            .where(nodes.c.node_id == bound["me"], nodes.c.status == was)
+            .values(
+                last_updated_time=self._dialect.now(),
+                current_load=bound["busy"],
+                watched=bound["holds"],
+                status=NodeStatus.DRAINING if draining else NodeStatus.ACTIVE,
             )
-            return Beat(bool(known), NodeStatus(was) if was else None)
+        )
+        leads = connection.execute(self._renew, bound).rowcount
+        return Beat(True, NodeStatus(was), bool(leads))
+
+    def _build(self) -> None:
+        now = self._dialect.now()
+        led = (
+            coordination.c.master_node_id == bindparam("me"),
+            coordination.c.status.in_((JobStatus.CREATED.value, JobStatus.STARTED.value)),
+        )
+        self._beat = (
+            update(nodes)
+            .where(nodes.c.node_id == bindparam("me"), nodes.c.status == bindparam("expected"))
+            .values(last_updated_time=now, current_load=bindparam("busy"), watched=bindparam("holds"))
+            .returning(exists().where(*led).label("leads"))
+        )
+        self._renew = update(coordination).where(*led).values(last_updated=now)
+
+    def drain_named(self, name: str) -> list[str]:
+        """Tell a node, by its id, or all of that name to take no more work; gives the ids that were meant."""
+
+        def work(connection: Connection) -> list[str]:
+            known = connection.execute(select(nodes.c.node_id).where(nodes.c.slots > 0)).scalars().all()
+            meant = [node_id for node_id in known if name in (node_id, node_id.rsplit("-", 1)[0])]
+            for node_id in meant:
+                connection.execute(
+                    update(nodes)
+                    .where(nodes.c.node_id == node_id, nodes.c.status.in_(node_sources(NodeStatus.DRAINING)))
+                    .values(status=NodeStatus.DRAINING)
+                )
+            self._database.announce(connection, [control_topic(node_id) for node_id in meant])
+            return meant
 
         return self._database.write(work)
 
@@ -86,33 +143,42 @@ class NodeRegistry:
 
     def remove(self, connection: Connection, node_id: str) -> None:
         """An orderly end: the row goes at once."""
-        connection.execute(delete(nodes).where(nodes.c.node_id == node_id))
+        if connection.execute(delete(nodes).where(nodes.c.node_id == node_id)).rowcount:
+            self._events.record(connection, Phase.NODE_LEFT, node=node_id, detail="in good order")
 
     def mark_unreachable(self, connection: Connection, node_id: str, threshold: float) -> bool:
         """Suspect a node that has been silent for ``threshold`` seconds; False when it beat meanwhile."""
-        return bool(
-            connection.execute(
-                update(nodes)
-                .where(
-                    nodes.c.node_id == node_id,
-                    nodes.c.status.in_(node_sources(NodeStatus.UNREACHABLE)),
-                    self._dialect.age(nodes.c.last_updated_time) > threshold,
-                )
-                .values(status=NodeStatus.UNREACHABLE)
-            ).rowcount
-        )
+        silent = self._dialect.age(nodes.c.last_updated_time)
+        age = connection.scalar(self._suspicion(node_id).where(silent > threshold).returning(silent.label("age")))
+        if age is not None:
+            detail = f"silent for {float(age):.1f} s"
+            self._events.record(connection, Phase.NODE_UNREACHABLE, node=node_id, detail=detail)
+        return age is not None
+
+    def mark_vanished(self, connection: Connection, node_id: str) -> bool:
+        """Suspect a node whose sign of life is gone; False when it says by now that it holds none."""
+        gone = connection.execute(self._suspicion(node_id).where(nodes.c.watched == 1)).rowcount
+        if gone:
+            self._events.record(connection, Phase.NODE_UNREACHABLE, node=node_id, detail="its process has ended")
+        return bool(gone)
+
+    @staticmethod
+    def _suspicion(node_id: str) -> Update:
+        possible = nodes.c.status.in_(node_sources(NodeStatus.UNREACHABLE))
+        return update(nodes).where(nodes.c.node_id == node_id, possible).values(status=NodeStatus.UNREACHABLE)
 
     def remove_silent(self, connection: Connection, node_id: str, threshold: float) -> bool:
         """Remove a node that is UNREACHABLE and silent for ``threshold`` seconds."""
-        return bool(
-            connection.execute(
-                delete(nodes).where(
-                    nodes.c.node_id == node_id,
-                    nodes.c.status == NodeStatus.UNREACHABLE,
-                    self._dialect.age(nodes.c.last_updated_time) > threshold,
-                )
-            ).rowcount
+        silent = self._dialect.age(nodes.c.last_updated_time)
+        age = connection.scalar(
+            delete(nodes)
+            .where(nodes.c.node_id == node_id, nodes.c.status == NodeStatus.UNREACHABLE, silent > threshold)
+            .returning(silent.label("age"))
         )
+        if age is not None:
+            detail = f"silent for {float(age):.1f} s"
+            self._events.record(connection, Phase.NODE_REMOVED, node=node_id, detail=detail)
+        return age is not None
 
     def all(self) -> list[Node]:
         """Every registered process, kernels included, oldest first."""

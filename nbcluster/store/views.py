@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, case, func, select
 
 from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
-from nbcluster.store.engine import Database
+from nbcluster.store.engine import BULK, Database
 from nbcluster.store.steps import COUNTS, progress_of
 from nbcluster.store.tables import (
     coordination,
@@ -57,7 +57,7 @@ class Views:
         self._dialect = database.dialect
 
     def _rows(self, statement: Any, bound: dict[str, Any] | None = None) -> Sequence[Any]:
-        return self._database.read(lambda connection: connection.execute(statement, bound or {}).all())
+        return self._database.read(lambda connection: connection.execute(statement, bound or {}).all(), patience=BULK)
 
     # --- jobs ---------------------------------------------------------------
 

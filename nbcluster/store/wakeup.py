@@ -39,6 +39,11 @@ def node_topic(node_id: str) -> str:
     return f"nbcluster_n_{hashlib.sha256(node_id.encode()).hexdigest()[:24]}"
 
 
+def control_topic(node_id: str) -> str:
+    """Something about this node itself: it is to drain."""
+    return f"nbcluster_c_{hashlib.sha256(node_id.encode()).hexdigest()[:24]}"
+
+
 def job_topic(job_id: int) -> str:
     """Something about this job changed."""
     return f"nbcluster_j_{job_id}"
@@ -55,8 +60,22 @@ class Wakeup(ABC):
         self.sessions = 0
         """How often the listening session was opened anew; 0 where there is no such thing."""
 
-    def keep(self, statement: str) -> None:  # noqa: B027 -- only a database session can hold something
-        """Run ``statement`` in the listening session, now and whenever that is opened anew."""
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether announcements arrive at present, as far as this process can tell."""
+
+    def keep(self, statement: str, changed: Callable[[], None]) -> None:  # noqa: B027 -- only a session can hold something
+        """Run ``statement`` in the listening session, now and whenever that is opened anew.
+
+        It is run again until what it selects is true.  ``changed`` is called when what is
+        kept was got or lost.
+        """
+
+    @property
+    def holding(self) -> bool:
+        """Whether the listening session holds all that it is to keep."""
+        return False
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` whenever ``topic`` is announced; gives the function that ends it."""
@@ -119,6 +138,10 @@ class FileWakeup(Wakeup):
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
         self._bound = False
+
+    @property
+    def alive(self) -> bool:
+        return self._bound and not self._stopping
 
     def announce(self, topics: Iterable[str]) -> None:
         message = "\n".join(topics).encode()

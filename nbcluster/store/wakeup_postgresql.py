@@ -7,18 +7,25 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
 
+from nbcluster.store.dialects.limited import LimitedConnection
 from nbcluster.store.engine import Database
 from nbcluster.store.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
 _RECONNECT_PAUSE = 0.2
-_PROBE_EVERY = 30.0
+_LONGEST_PAUSE = 5.0
+_PROBE_EVERY = 10.0
+_AGAIN = 0.5
+"""Seconds until something that could not be held is tried again."""
+
+_PATIENCE = 3.0
+"""Seconds of silence after which the session is given up: its statements do next to nothing."""
 
 
 class PostgresWakeup(Wakeup):
@@ -30,10 +37,19 @@ class PostgresWakeup(Wakeup):
         self._conninfo = url.render_as_string(hide_password=False)
         self._listening: set[str] = set()
         self._heard: set[str] = set()
-        self._kept: list[str] = []
-        self._run: set[str] = set()
+        self._kept: dict[str, Callable[[], None]] = {}
+        self._held: set[str] = set()
+        self._alive = False
         self._changed_reader, self._changed_writer = socket.socketpair()
         self._changed_reader.setblocking(False)
+
+    @property
+    def alive(self) -> bool:
+        return self._alive and not self._stopping
+
+    @property
+    def holding(self) -> bool:
+        return self.alive and bool(self._kept) and self._held >= set(self._kept)
 
     def announce(self, topics: Iterable[str]) -> None:
         pass  # the dialect's announce inside the transaction did it
@@ -42,8 +58,9 @@ class PostgresWakeup(Wakeup):
         with contextlib.suppress(OSError):
             self._changed_writer.send(b"x")
 
-    def keep(self, statement: str) -> None:
-        self._kept.append(statement)
+    def keep(self, statement: str, changed: Callable[[], None]) -> None:
+        with self._lock:
+            self._kept[statement] = changed
         self._start()
         self._topics_changed()
 
@@ -53,37 +70,70 @@ class PostgresWakeup(Wakeup):
         self._changed_reader.close()
 
     def _listen(self) -> None:
+        failures = 0
         while not self._stopping:
             try:
-                with psycopg.connect(
+                with LimitedConnection.connect(
                     self._conninfo, autocommit=True, connect_timeout=5, application_name="nbcluster-listen"
                 ) as connection:
-                    self._listening, self._run = set(), set()
-                    self.sessions += 1
-                    # Those that arrive while LISTEN runs come through the handler.
-                    connection.add_notify_handler(lambda note: self._heard.add(note.channel))
-                    self._adjust(connection)
-                    self._tell()
-                    self._turns(connection)
+                    connection.patience = _PATIENCE
+                    failures = 0
+                    self._session(connection)
             except (psycopg.Error, OSError) as error:
                 if not self._stopping:
                     log.debug("listener lost its connection (%s); polling until it is back", error)
-                    time.sleep(_RECONNECT_PAUSE)
+            finally:
+                self._lost()
+            if not self._stopping:
+                failures += 1
+                time.sleep(min(_LONGEST_PAUSE, _RECONNECT_PAUSE * failures))
 
-    def _turns(self, connection: psycopg.Connection[Any]) -> None:
+    def _session(self, connection: LimitedConnection) -> None:
+        """Listen until the connection breaks or there is nobody left to wake."""
+        self._listening, self._held = set(), set()
+        self.sessions += 1
+        # Those that arrive while LISTEN runs come through the handler.
+        connection.add_notify_handler(lambda note: self._heard.add(note.channel))
+        self._adjust(connection)
+        self._alive = True
+        self._tell_holders()
+        self._tell()
+        self._turns(connection)
+
+    def _lost(self) -> None:
+        was_alive, self._alive = self._alive, False
+        if was_alive:
+            self._tell_holders()
+
+    def _turns(self, connection: LimitedConnection) -> None:
+        probed = time.monotonic()
         while not self._stopping:
             server, ours = connection.fileno(), self._changed_reader.fileno()
-            ready, _, _ = select.select([server, ours], [], [], _PROBE_EVERY)
+            ready, _, _ = select.select([server, ours], [], [], _PROBE_EVERY if self._holds_all() else _AGAIN)
             if ours in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._changed_reader.recv(4096)
+            if ours in ready or not self._holds_all():
+                before = self._holds_all()
                 self._adjust(connection)
-            if not ready:
+                if self._holds_all() != before:
+                    self._tell_holders()
+            if time.monotonic() - probed >= _PROBE_EVERY - 0.1:
                 connection.execute("SELECT 1")  # a dead connection shows itself only when it is used
+                probed = time.monotonic()
             connection.pgconn.consume_input()
             while note := connection.pgconn.notifies():
                 self._heard.add(note.relname.decode())
             self._tell()
+
+    def _holds_all(self) -> bool:
+        return self._held >= set(self._kept)
+
+    def _tell_holders(self) -> None:
+        with self._lock:
+            callbacks = list(self._kept.values())
+        for callback in callbacks:
+            callback()
 
     def _tell(self) -> None:
         heard, self._heard = self._heard, set()
@@ -92,7 +142,7 @@ class PostgresWakeup(Wakeup):
 
     def _adjust(self, connection: psycopg.Connection[Any]) -> None:
         with self._lock:
-            wanted = set(self._callbacks)
+            wanted, kept = set(self._callbacks), set(self._kept)
         # Names are made by node_topic, job_topic and WORK: letters, digits and underscores only.
         new = wanted - self._listening
         for topic in new:
@@ -102,6 +152,7 @@ class PostgresWakeup(Wakeup):
         for topic in self._listening - wanted:
             connection.execute(f'UNLISTEN "{topic}"'.encode())
         self._listening = wanted
-        for statement in set(self._kept) - self._run:
-            connection.execute(statement.encode())
-            self._run.add(statement)
+        for statement in kept - self._held:
+            row = connection.execute(statement.encode()).fetchone()
+            if row is not None and row[0]:
+                self._held.add(statement)

@@ -92,12 +92,13 @@ class Proxy:
 
     def _to_server(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
         prepared: dict[bytes, bytes] = {}
-        ran = b""
+        ran, inside = b"", False
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 prepared.update(_PREPARED.findall(data))
                 ran += data + b"".join(prepared.get(name, b"") for name in _NAMED.findall(data))
-                if b"COMMIT\0" in data:
+                inside = (inside or b"BEGIN" in data) and b"COMMIT\0" not in data and b"ROLLBACK\0" not in data
+                if not inside:  # a COMMIT, or a statement that is a transaction by itself
                     with self._lock:
                         if self._lost_after is not None and self._lost_after in ran:
                             self._lost_after = None

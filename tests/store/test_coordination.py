@@ -15,6 +15,7 @@ from tests.builders import completed, failed, handed_back
 from tests.store import processes as elsewhere
 from tests.store.acts import (
     at_once,
+    change,
     count,
     earlier,
     lose,
@@ -239,7 +240,10 @@ def test_a_take_over_computes_nothing_again(store: Store) -> None:
 
 
 def orphans(store: Store, *present: str) -> list[int]:
-    return [job for job, _ in store.coordination.orphans(10, present)]
+    """Whose master is not among those who are present."""
+    change(store, "DELETE FROM batch_nodes")
+    register(store, *present)
+    return [job for job, _ in store.coordination.orphans(10)]
 
 
 def test_a_job_whose_master_is_gone_is_an_orphan(store: Store) -> None:

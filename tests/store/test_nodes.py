@@ -19,6 +19,7 @@ from tests.store.acts import (
     rows,
     run,
     silence,
+    statements_of,
     submit,
     take,
 )
@@ -78,7 +79,7 @@ def test_a_beat_renews_the_lease_of_the_jobs_that_the_node_is_master_of(store: S
     mine, others = submit(store, master_node_id="kernel-1"), submit(store, master_node_id="kernel-2")
     earlier(store, "batch_job_coordination", "last_updated", 100, "1 = 1")
     store.nodes.beat("kernel-1", 0)
-    orphans = store.coordination.orphans(50, ["kernel-1", "kernel-2"])
+    orphans = store.coordination.orphans(50)
     assert [job for job, _ in orphans] == [others.job_execution_id]
     assert mine.job_execution_id != others.job_execution_id
 
@@ -232,3 +233,105 @@ def test_two_stores_see_the_same_nodes(store: Store, open_another: OpenStore) ->
     assert [one.node_id for one in store.nodes.all()] == [one.node_id for one in other.nodes.all()]
     assert change(other, "DELETE FROM batch_nodes") == 2
     assert store.nodes.all() == []
+
+
+# --- draining from outside -----------------------------------------------------------------------
+
+
+def test_a_node_is_told_to_drain_by_its_id_or_by_its_name(store: Store) -> None:
+    register(store, "box-1", "box-2", "box-gpu-1")
+    assert store.nodes.drain_named("box-1") == ["box-1"]
+    assert sorted(store.nodes.drain_named("box")) == ["box-1", "box-2"]
+    assert node(store, "box-gpu-1").status is NodeStatus.ACTIVE
+    assert node(store, "box-2").status is NodeStatus.DRAINING
+    assert store.nodes.drain_named("other") == []
+
+
+def test_a_kernel_cannot_be_drained(store: Store) -> None:
+    register(store, "kernel-1", slots=0)
+    assert store.nodes.drain_named("kernel-1") == []
+
+
+def test_a_draining_node_that_was_thought_lost_drains_on(store: Store) -> None:
+    register(store, "a-1")
+    store.nodes.drain("a-1")
+    lose(store, "a-1")
+    assert store.nodes.beat("a-1", 1, draining=True).was is NodeStatus.UNREACHABLE
+    assert node(store).status is NodeStatus.DRAINING
+
+
+# --- what is told of nodes -----------------------------------------------------------------------
+
+
+def told(store: Store) -> list[tuple[str, str, str]]:
+    statement = "SELECT phase, node_id, detail FROM batch_events WHERE phase LIKE 'NODE%' ORDER BY event_id"
+    return [(row[0], row[1], row[2]) for row in rows(store, statement)]
+
+
+def test_the_ends_of_nodes_are_recorded_with_their_reason(store: Store) -> None:
+    register(store, "silent-1", "leaving-1")
+    lose(store, "silent-1")
+    store.remove_silent("silent-1", 30)
+    store.deregister("leaving-1")
+    (lost, removed, left) = told(store)
+    assert lost[:2] == ("NODE_UNREACHABLE", "silent-1")
+    assert lost[2].startswith("silent for 60.")
+    assert removed[:2] == ("NODE_REMOVED", "silent-1")
+    assert left == ("NODE_LEFT", "leaving-1", "in good order")
+
+
+def test_nothing_is_recorded_of_a_suspicion_that_was_none(store: Store) -> None:
+    register(store, "a-1")
+    assert store.suspect("a-1", 10) is None
+    assert not store.remove_silent("a-1", 0)
+    assert told(store) == []
+
+
+# --- the cost of a beat --------------------------------------------------------------------------
+
+
+def test_a_beat_is_one_statement_and_a_second_one_for_a_master(store: Store) -> None:
+    register(store, "a-1")
+    assert len(statements_of(store, lambda: store.nodes.beat("a-1", 0))) == 1
+    submit(store, master_node_id="a-1")
+    assert len(statements_of(store, lambda: store.nodes.beat("a-1", 0))) == 2
+    assert store.nodes.beat("a-1", 0).leads
+
+
+# --- looking at all of them ----------------------------------------------------------------------
+
+
+def test_a_look_tells_who_is_silent_and_nobody_else(store: Store) -> None:
+    register(store, "fresh-1", "silent-1", "lost-1", "long-lost-1")
+    for node_id in ("lost-1", "long-lost-1"):
+        lose(store, node_id)
+    silence(store, "silent-1", 20)
+    silence(store, "long-lost-1", 100)
+    seen = store.lookout.look(10, 120)
+    assert [(one.node_id, one.status) for one in seen.silent] == [
+        ("silent-1", NodeStatus.ACTIVE),
+        ("long-lost-1", NodeStatus.UNREACHABLE),
+    ]
+    assert 20 <= seen.silent[0].seconds < 60
+    assert (seen.members, seen.working, seen.ownerless, set(seen.doubted)) == (4, False, False, set())
+    assert seen.database_age > 0
+
+
+def test_a_look_tells_whether_there_is_work_and_whether_some_of_it_belongs_to_nobody(store: Store) -> None:
+    register(store, "a-1")
+    step = submit(store, 2)
+    take(store, step, "a-1", limit=1)
+    assert (store.lookout.look(10, 30).working, store.lookout.look(10, 30).ownerless) == (True, False)
+    take(store, step, "gone-1")
+    assert store.lookout.look(10, 30).ownerless
+    assert store.release_orphans() == 1
+    assert not store.lookout.look(10, 30).ownerless
+
+
+def test_what_an_unreachable_node_still_holds_is_moved_later(store: Store) -> None:
+    register(store, "a-1")
+    step = submit(store, 1)
+    lose(store, "a-1")
+    take(store, step, "a-1")  # as if the row had been locked when the others were moved
+    assert store.lookout.look(10, 30).ownerless
+    assert store.release_orphans() == 1

@@ -25,6 +25,7 @@ from tests.store.acts import (
     submit,
     take,
 )
+from tests.waiting import wait_until
 
 FRESH_DATABASE = True
 
@@ -78,6 +79,7 @@ class Member:
 
 @pytest.fixture
 def me(store: Store, clock: Clock) -> Member:
+    wait_until(lambda: store.lookout.look(THRESHOLD, CLEANUP).database_age > THRESHOLD, message="a server that is up")
     return Member(store, clock)
 
 

@@ -51,10 +51,17 @@ class Dialect(ABC):
     def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
         """Seconds from ``start`` to ``end``."""
 
+    @abstractmethod
+    def uptime(self) -> ColumnElement[float]:
+        """Seconds since the database was started; infinite for one that is only a file."""
+
     # --- transactions -------------------------------------------------------
 
     def begin_write(self, connection: Connection) -> None:  # noqa: B027 -- most databases need nothing here
         """Start a transaction that will write, before its first statement."""
+
+    def limit(self, connection: Connection, patience: float | None) -> None:  # noqa: B027 -- a file answers
+        """Give up a call on this connection after so many seconds of silence; ``None``: after the usual ones."""
 
     @abstractmethod
     def is_transient(self, error: DBAPIError) -> bool:

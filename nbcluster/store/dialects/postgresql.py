@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     column,
     create_engine,
+    event,
     extract,
     func,
     text,
@@ -68,7 +69,7 @@ class PostgreSQL(Dialect):
         super().__init__(url)
 
     def make_engine(self, pool_size: int) -> Engine:
-        return create_engine(
+        engine = create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=0,
@@ -84,6 +85,15 @@ class PostgreSQL(Dialect):
                 "tcp_user_timeout": 15_000,
             },
         )
+        from nbcluster.store.dialects import limited  # the driver costs an embedded user's start nothing
+
+        @event.listens_for(engine, "do_connect")
+        def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+            made = limited.LimitedConnection.connect(*arguments, **options)
+            limited.prepare(made)
+            return made
+
+        return engine
 
     def now(self) -> ColumnElement[Any]:
         return func.clock_timestamp(type_=Moment)
@@ -96,6 +106,15 @@ class PostgreSQL(Dialect):
 
     def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
         return cast(extract("epoch", end - start), Float)
+
+    def uptime(self) -> ColumnElement[float]:
+        return self.age(func.pg_postmaster_start_time(type_=Moment))
+
+    def limit(self, connection: Connection, patience: float | None) -> None:
+        from nbcluster.store.dialects import limited
+
+        driver: Any = connection.connection.driver_connection
+        driver.patience = limited.PATIENCE if patience is None else patience
 
     def is_transient(self, error: DBAPIError) -> bool:
         state = getattr(error.orig, "sqlstate", None)

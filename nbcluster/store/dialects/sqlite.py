@@ -26,6 +26,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    literal_column,
     select,
     type_coerce,
     update,
@@ -111,6 +112,9 @@ class SQLite(Dialect):
 
     def between(self, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
         return type_coerce((type_coerce(end, BigInteger) - type_coerce(start, BigInteger)) / 1e6, Float)
+
+    def uptime(self) -> ColumnElement[float]:
+        return literal_column("9e999", Float)
 
     def begin_write(self, connection: Connection) -> None:
         # A deferred transaction that reads and then writes fails at once, whatever the time-out.

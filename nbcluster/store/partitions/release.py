@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, insert, select, update
 
-from nbcluster.lifecycle import CALLBACKS, ExitCode, PartitionStatus, Phase
+from nbcluster.lifecycle import CALLBACKS, PRESENT, ExitCode, PartitionStatus, Phase
 from nbcluster.store.engine import Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.claim import CLAIMED, PENDING
@@ -63,16 +63,15 @@ class Releases:
             )  # fmt: skip
 
     def ownerless(self, connection: Connection) -> list[str]:
-        """Nodes that hold partitions and are not registered.
+        """Nodes that hold partitions and are not there: removed, or UNREACHABLE.
 
-        A removal passes over a row that the node's last, unfinished commit still locks; and
+        Whoever moves their work passes over a row that the node's last, unfinished commit still locks; and
         a node may claim in the moment before it learns that it was removed, and die then.
         """
-        statement = (
-            select(partitions.c.assigned_node)
-            .distinct()
-            .where(partitions.c.status == CLAIMED, ~exists().where(nodes.c.node_id == partitions.c.assigned_node))
+        owner = exists().where(
+            nodes.c.node_id == partitions.c.assigned_node, nodes.c.status.in_([status.value for status in PRESENT])
         )
+        statement = select(partitions.c.assigned_node).distinct().where(partitions.c.status == CLAIMED, ~owner)
         return [str(owner) for owner in connection.execute(statement).scalars()]
 
     def _move_lost(self, connection: Connection, row: Any, *, fail: bool) -> None:

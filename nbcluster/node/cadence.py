@@ -1,0 +1,57 @@
+"""How often a member looks at the others.  The looks are shared: the more members, the rarer each one's.
+
+Beats are everybody's own.  A look serves all, so that together they look a few times
+in a second whether there are two of them or two hundred.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+SWEEPS = 4.0
+"""Looks for lost nodes in a second, by all members together."""
+
+SCANS = 0.4
+"""Looks for jobs without a master in a second, by all members together."""
+
+IDLE = 4.0
+"""So many times as long a pause is made while no job is running: nobody has anything to lose."""
+
+RARELY = 10.0
+"""So many times as long a pause is made between two looks at what is announced, while announcements arrive."""
+
+
+def sweep_pause(interval: float, members: int, *, working: bool) -> float:
+    """Seconds between two looks for lost nodes by one of so many members; ``interval`` at least."""
+    return max(interval, members / SWEEPS) * (1.0 if working else IDLE)
+
+
+def scan_pause(interval: float, members: int) -> float:
+    """Seconds between two looks for jobs without a master by one of so many members; ``interval`` at least."""
+    return max(interval, members / SCANS)
+
+
+def poll_pause(interval: float, *, announced: bool) -> float:
+    """Seconds between two looks for work: rarely, where announcements arrive."""
+    return interval * (RARELY if announced else 1.0)
+
+
+class Due:
+    """A moment that comes again and again, never quite regularly: jitter keeps members apart."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds until it comes; 0 when it is here."""
+        return max(0.0, self._at - time.monotonic())
+
+    def again(self, pause: float) -> None:
+        """It comes next after about ``pause`` seconds, and never later than that."""
+        self._at = time.monotonic() + pause * random.uniform(0.7, 1.0)
+
+    def sooner(self, pause: float) -> None:
+        """It comes within ``pause`` seconds from now."""
+        self._at = min(self._at, time.monotonic() + pause)
