@@ -99,9 +99,8 @@ def report(runs: list[Run], seconds: float) -> None:
     bad = [run for run in runs if not run.good]
     print(f"\n{len(runs)} runs, {len(bad)} bad, {seconds:.0f} s")
     for run in bad:
-        print(
-            f"  {run.line()}\n    repeat: python -m tests.chaos --only {run.fault} --database {run.database} --seed {run.seed}"
-        )
+        print(f"  {run.line()}")
+        print(f"    repeat: python -m tests.chaos --only {run.fault} --database {run.database} --seed {run.seed}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Says ``I am <node id>``, ``submitting``, ``submitted <job id>`` and ``ended <sta
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ def say(text: str) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     cloudpickle.register_pickle_by_value(workload)
     asked: dict[str, Any] = json.loads(sys.argv[1])
     name = asked["name"]

@@ -40,7 +40,8 @@ class Run:
         told = " ".join(f"{name}={number}" for name, number in (shown | self.figures).items())
         broken = ",".join(dict.fromkeys(violation.invariant for violation in self.violations))
         verdict = "ok" if self.good else f"VIOLATED {broken}" if broken else "ERROR"
-        return f"{self.fault:28} {self.database:10} {self.seconds:6.1f} s  {len(INVARIANTS)} invariants {verdict:8}  {told}"
+        judged = f"{len(INVARIANTS)} invariants {verdict:8}"
+        return f"{self.fault:28} {self.database:10} {self.seconds:6.1f} s  {judged}  {told}"
 
 
 @contextlib.contextmanager
