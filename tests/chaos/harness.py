@@ -172,12 +172,23 @@ class ChaosLab:
         self._clusters.append(cluster)
         return cluster
 
-    def submit(self, cluster: Any, name: str, partitions: int, *, seconds: float = 0.0, gate: bool = False,
-               body: Any = None, hostile: frozenset[int] = frozenset(), **options: Any) -> Any:  # fmt: skip
+    def submit(
+        self,
+        cluster: Any,
+        name: str,
+        partitions: int,
+        *,
+        seconds: float = 0.0,
+        gate: bool = False,
+        body: Any = None,
+        expected: list[Any] | None = None,
+        hostile: frozenset[int] = frozenset(),
+        **options: Any,
+    ) -> Any:
         """Submit squares (or ``body``) with notes, one partition for each number."""
         body = body or workload.square(seconds, self.gate if gate else None)
-        expected = [n * n for n in range(partitions)]
-        self.submissions[name] = Submission(name, partitions, expected=expected, hostile=hostile)
+        right = [n * n for n in range(partitions)] if expected is None else expected
+        self.submissions[name] = Submission(name, partitions, expected=right, hostile=hostile)
         function = workload.noting(self.effects, name, "map", body)
         return cluster.map(function, range(partitions), chunk=1, name=name, **options)
 
