@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if options.list:
         for one in chosen:
-            print(f"{one.name:28} {','.join(one.databases):18} {one.title}")
+            print(f"{one.name:32} {','.join(one.databases):18} {one.title}")
         return 0
     first = options.seed or secrets.randbelow(10**6) + 1
     begin = time.monotonic()
@@ -87,8 +87,8 @@ def run_everywhere(
     for database in one.databases:
         if options.database not in (None, database) or (database == faults.POSTGRESQL and server is None):
             continue
-        if one.needs and not shutil.which(one.needs):
-            print(f"{one.name:28} {database:10} left out: there is no {one.needs} on this machine", flush=True)
+        if missing := one.missing():
+            print(f"{one.name:32} {database:10} left out: {missing}", flush=True)
             continue
         run = run_fault(one, database, seed, server, lambda text: print(text, flush=True), options.keep)
         print(run.line(), flush=True)
@@ -99,9 +99,8 @@ def report(runs: list[Run], seconds: float) -> None:
     bad = [run for run in runs if not run.good]
     print(f"\n{len(runs)} runs, {len(bad)} bad, {seconds:.0f} s")
     for run in bad:
-        print(
-            f"  {run.line()}\n    repeat: python -m tests.chaos --only {run.fault} --database {run.database} --seed {run.seed}"
-        )
+        print(f"  {run.line()}")
+        print(f"    repeat: python -m tests.chaos --only {run.fault} --database {run.database} --seed {run.seed}")
 
 
 if __name__ == "__main__":

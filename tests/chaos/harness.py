@@ -172,12 +172,23 @@ class ChaosLab:
         self._clusters.append(cluster)
         return cluster
 
-    def submit(self, cluster: Any, name: str, partitions: int, *, seconds: float = 0.0, gate: bool = False,
-               body: Any = None, hostile: frozenset[int] = frozenset(), **options: Any) -> Any:  # fmt: skip
+    def submit(
+        self,
+        cluster: Any,
+        name: str,
+        partitions: int,
+        *,
+        seconds: float = 0.0,
+        gate: bool = False,
+        body: Any = None,
+        expected: list[Any] | None = None,
+        hostile: frozenset[int] = frozenset(),
+        **options: Any,
+    ) -> Any:
         """Submit squares (or ``body``) with notes, one partition for each number."""
         body = body or workload.square(seconds, self.gate if gate else None)
-        expected = [n * n for n in range(partitions)]
-        self.submissions[name] = Submission(name, partitions, expected=expected, hostile=hostile)
+        right = [n * n for n in range(partitions)] if expected is None else expected
+        self.submissions[name] = Submission(name, partitions, expected=right, hostile=hostile)
         function = workload.noting(self.effects, name, "map", body)
         return cluster.map(function, range(partitions), chunk=1, name=name, **options)
 
@@ -231,19 +242,17 @@ class ChaosLab:
         return f"the end of every job: {[tuple(row) for row in rows]}"
 
     def read_values(self) -> None:
-        """What a kernel reads of each job, signatures checked, without any link."""
+        """What a kernel reads of each job that has ended, signatures checked, without any link."""
         with nb.connect(self.url, **self.settings) as cluster:
             for asked in self.submissions.values():
                 if asked.expected is None or not self.tables.count("batch_job_instance", "job_name = :n", n=asked.name):
                     continue
                 job = cluster.job(asked.name)
-                if job.state == "COMPLETED":
-                    asked.read = job.results()
-                    continue
-                frame = job.frame()
-                failed = frame["error"].notna().tolist()
-                asked.expected = [None if bad else one for bad, one in zip(failed, asked.expected, strict=True)]
-                asked.read = [None if bad else one for bad, one in zip(failed, frame["value"].tolist(), strict=True)]
+                try:
+                    if job.done():
+                        _read(job, asked)
+                except nb.NBClusterError as error:
+                    asked.unreadable = str(error)
 
     def finish(self, *, read: bool = True) -> History:
         """End everything and give the history: tables and values before, leftovers after."""
@@ -278,6 +287,16 @@ class ChaosLab:
     def own_ids(self) -> set[str]:
         """Ids of this process's own connections."""
         return {cluster.node_id for cluster in self._clusters}
+
+
+def _read(job: Any, asked: Submission) -> None:
+    if job.state == "COMPLETED":
+        asked.read = job.results()
+        return
+    frame = job.frame()
+    good = frame["error"].isna().tolist()
+    asked.expected = [one if fine else None for fine, one in zip(good, asked.expected or [], strict=True)]
+    asked.read = [one if fine else None for fine, one in zip(good, frame["value"].tolist(), strict=True)]
 
 
 def log_of(lab: ChaosLab) -> str:

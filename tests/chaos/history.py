@@ -177,6 +177,8 @@ class Submission:
     """The right values, input by input; None when nobody compares."""
     read: list[Any] | None = None
     """The values as a kernel read them, signatures checked."""
+    unreadable: str = ""
+    """Why a kernel could not read them."""
     hostile: frozenset[int] = frozenset()
     """Indexes of partitions that kill their child by themselves."""
 

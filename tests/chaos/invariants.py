@@ -206,6 +206,8 @@ def one_result_of_the_attempt_that_completed(history: History) -> Iterator[Viola
 def results_are_right(history: History) -> Iterator[Violation]:
     """Every value that a kernel reads (its signature checked) is the one that the function computes."""
     for asked in history.submissions:
+        if asked.unreadable:
+            yield Violation("H10", f"{asked.name}: its values cannot be read: {asked.unreadable}")
         if asked.expected is None or asked.read is None:
             continue
         if len(asked.read) != len(asked.expected):

@@ -39,8 +39,7 @@ def end_in_good_order(running: Sequence[OneProcess]) -> dict[str, int]:
             code = process.process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             code = 999
-        # A kernel has no handler for SIGTERM: ending by it is good order for a kernel.
-        if code not in (0, -signal.SIGTERM if process.log.name.startswith("kernel") else 0):
+        if code != 0:
             bad[process.log.name] = code
     return bad
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 import time
 import traceback
@@ -40,14 +41,19 @@ class Run:
         told = " ".join(f"{name}={number}" for name, number in (shown | self.figures).items())
         broken = ",".join(dict.fromkeys(violation.invariant for violation in self.violations))
         verdict = "ok" if self.good else f"VIOLATED {broken}" if broken else "ERROR"
-        return f"{self.fault:28} {self.database:10} {self.seconds:6.1f} s  {len(INVARIANTS)} invariants {verdict:8}  {told}"
+        judged = f"{len(INVARIANTS)} invariants {verdict:8}"
+        return f"{self.fault:32} {self.database:10} {self.seconds:6.1f} s  {judged}  {told}"
 
 
 @contextlib.contextmanager
 def lab_for(fault: Fault, database: str, seed: int, folder: Path, server: OwnServer | None) -> Iterator[ChaosLab]:
     """An empty database with nothing on it; nothing is left of it afterwards."""
     if database == "sqlite":
-        url, own = f"sqlite:///{folder / 'cluster.db'}", None
+        disk = folder / "disk" if fault.small_disk else folder
+        if fault.small_disk:
+            disk.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+        url, own = f"sqlite:///{disk / 'cluster.db'}", None
     else:
         assert server is not None
         if not server.running:
@@ -63,6 +69,8 @@ def lab_for(fault: Fault, database: str, seed: int, folder: Path, server: OwnSer
             if not own.running:
                 own.start()
             own.drop_database(url)
+        if fault.small_disk:
+            subprocess.run(["umount", str(folder / "disk")], check=True)
 
 
 def run_fault(

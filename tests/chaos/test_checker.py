@@ -176,6 +176,10 @@ def a_missing_value(h: History) -> None:
     h.submissions[0].read = [0]
 
 
+def values_that_cannot_be_read(h: History) -> None:
+    h.submissions[0].unreadable = "not signed"
+
+
 def an_attempt_that_began_twice(h: History) -> None:
     h.notes.append(begin(0, 2, "b"))
 
@@ -295,6 +299,7 @@ BREAKING: list[tuple[str, Callable[[History], None]]] = [
     ("H9", a_result_of_what_still_waits),
     ("H10", a_wrong_value),
     ("H10", a_missing_value),
+    ("H10", values_that_cannot_be_read),
     ("H11", an_attempt_that_began_twice),
     ("H11", a_run_that_nobody_claimed),
     ("H12", a_write_of_an_earlier_term),

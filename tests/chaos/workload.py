@@ -40,16 +40,61 @@ def noting(path: Path, job: str, step: str, body: Callable[[Any], Any]) -> Calla
 
 def square(seconds: float = 0.0, gate: Path | None = None) -> Callable[[int], int]:
     """``n * n`` after a while, and not before ``gate`` exists."""
-    file = str(gate) if gate else ""
+    wait = waiting(gate)
 
     def body(n: int) -> int:
+        import time
+
+        wait()
+        time.sleep(seconds)
+        return n * n
+
+    return body
+
+
+def waiting(gate: Path | None) -> Callable[[], None]:
+    """Comes back when ``gate`` exists."""
+    file = str(gate) if gate else ""
+
+    def wait() -> None:
         import os
         import time
 
         while file and not os.path.exists(file):
             time.sleep(0.02)
+
+    return wait
+
+
+def summed(gate: Path | None = None) -> Callable[[list[int]], int]:
+    """An aggregate: the sum of all values, and not before ``gate`` exists."""
+    wait = waiting(gate)
+
+    def body(values: list[int]) -> int:
+        wait()
+        return sum(values)
+
+    return body
+
+
+def called_back(gate: Path | None = None) -> Callable[[Any], None]:
+    """A callback that ends when ``gate`` exists."""
+    wait = waiting(gate)
+
+    def body(_outcome: Any) -> None:
+        wait()
+
+    return body
+
+
+def bulky(size: int, seconds: float) -> Callable[[int], bytes]:
+    """A result of so many bytes, after a while."""
+
+    def body(n: int) -> bytes:
+        import time
+
         time.sleep(seconds)
-        return n * n
+        return bytes([n % 251]) * size
 
     return body
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +27,16 @@ class Fault:
     """Settings of all processes, over those of the harness."""
     needs: str = ""
     """A program without which it cannot be done here."""
+    small_disk: bool = False
+    """Whether the embedded file lies on a small file system of its own, which only root can make."""
+
+    def missing(self) -> str:
+        """What this machine lacks for it; empty when it can be done."""
+        if self.needs and not shutil.which(self.needs):
+            return f"there is no {self.needs} on this machine"
+        if self.small_disk and os.geteuid() != 0:
+            return "only root can make a small file system"
+        return ""
 
     @property
     def title(self) -> str:
@@ -41,11 +53,12 @@ def fault(
     smoke: bool = False,
     settings: dict[str, object] | None = None,
     needs: str = "",
+    small_disk: bool = False,
 ) -> Callable[[Act], Act]:
     """Add a fault.  Names that begin with C and a number are those of the reliability plan."""
 
     def add(act: Act) -> Act:
-        FAULTS[name] = Fault(name, act, databases, smoke, settings, needs)
+        FAULTS[name] = Fault(name, act, databases, smoke, settings, needs, small_disk)
         return act
 
     return add
@@ -53,6 +66,6 @@ def fault(
 
 def load() -> dict[str, Fault]:
     """Every fault there is."""
-    from tests.chaos.faults import processes  # noqa: F401
+    from tests.chaos.faults import database, masters, network, processes  # noqa: F401
 
     return FAULTS

@@ -15,8 +15,8 @@ def node_killed(lab: ChaosLab) -> None:
     """A node is killed while it runs partitions."""
     victim, other = lab.start_nodes(2)
     cluster = lab.connect()
+    lab.submit(cluster, "once", 2, seconds=1.0, transferable=False)
     lab.submit(cluster, "again", 24, seconds=0.1)
-    lab.submit(cluster, "once", 12, seconds=0.1, transferable=False)
     lab.wait_for_begins(2, victim)
     lab.wait_for_begins(2, other)
     Nemesis(lab).kill(victim)
@@ -74,8 +74,8 @@ def frozen_family(lab: ChaosLab) -> None:
 def _frozen(lab: ChaosLab, *, family: bool) -> None:
     victim, other = lab.start_nodes(2)
     cluster = lab.connect()
+    lab.submit(cluster, "once", 2, seconds=0.5, transferable=False)
     lab.submit(cluster, "again", 40, seconds=0.3)
-    lab.submit(cluster, "once", 16, seconds=0.3, transferable=False)
     lab.wait_for_begins(2, victim)
     lab.wait_for_begins(2, other)
     Nemesis(lab).freeze(victim, THRESHOLD + 2.0, family=family)
