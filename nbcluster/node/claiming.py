@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection
 
 from nbcluster.labels import fits, labels_of
-from nbcluster.lifecycle import StepKind
+from nbcluster.lifecycle import CALLBACKS, StepKind
 from nbcluster.node.executor import Executor
 from nbcluster.node.fairness import by_priority, shares, users
 from nbcluster.node.pacing import Pace, wanted
@@ -79,7 +79,9 @@ class Claiming:
         return wanted(self._executor.ready, running, queued, self.pace(step), ahead=step.transferable)
 
     def _eligible(self, step: StepToRun) -> bool:
-        if step.python != self._python or step.stop_requested or step.paused:
+        # Who failed too often is stopped, and its callback told: that is no part of what is stopped.
+        stopped = step.stop_requested and step.kind not in CALLBACKS
+        if step.python != self._python or stopped or step.paused:
             return False
         if step.require and not fits(step.require, labels_of(self.node_id, self._host, self._labels)):
             return False

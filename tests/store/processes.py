@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nbcluster.newjob import NewJob
 from nbcluster.records import StepToRun
 from nbcluster.store import Store, open_store
 from tests.builders import completed
@@ -116,3 +117,10 @@ def register_elsewhere(url: str, zone: str, node_id: str, silent_for: float) -> 
             register(store, node_id)
             silence(store, node_id, silent_for)
     time.tzset()
+
+
+def submit_named(url: str, job: NewJob, name: str, start: Start) -> tuple[int, str | None]:
+    """Submit a job as a kernel of its own; gives its id and the state of the run that was there."""
+    with opened(url, name, start) as store:
+        submitted = store.jobs.create(replace(job, uid=name, master_node_id=name))
+        return submitted.job_execution_id, submitted.found
