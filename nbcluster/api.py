@@ -14,12 +14,13 @@ from nbcluster import payload
 from nbcluster.config import Settings, load_settings, parse_count, parse_slots, usable_cores
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
 from nbcluster.handle import JobHandle
-from nbcluster.lifecycle import JobStatus
+from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
 from nbcluster.options import Options, options_from, rules_of
 from nbcluster.pipeline import Pipeline
-from nbcluster.records import JobRow, Node, Overview
+from nbcluster.records import JobRow, Node
+from nbcluster.snapshot import Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.storing import candidates, only_step, row_of, store_job
 from nbcluster.submission import Prepared, prepare
@@ -43,7 +44,9 @@ def connect(url: str | None = None, **settings: Any) -> Cluster:
     """
     chosen = load_settings({"url": url, **settings})
     store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
-    return Cluster(store, chosen)
+    cluster = Cluster(store, chosen)
+    cluster.adopt_abandoned()
+    return cluster
 
 
 class Cluster:
@@ -90,6 +93,13 @@ class Cluster:
                 self._member = member
             self._member.expect_jobs()
             return self._member
+
+    def adopt_abandoned(self) -> None:
+        """Join if jobs go on that nobody looks after: their masters are gone, and so is everybody else."""
+        threshold = self.settings.unreachable_node_threshold
+        present = [n for n in self.store.nodes.all() if n.status in PRESENT and n.heartbeat_age <= threshold]
+        if not present and self.store.coordination.orphans(threshold):
+            self.join()
 
     def finish_if_master(self, row: JobRow) -> JobStatus | None:
         """End a complete job at once when this kernel is its master; None when its master must."""

@@ -389,14 +389,3 @@ class JobSnapshot:
         if self.finished or not self.items_done or not self.elapsed:
             return None
         return (self.items - self.items_done) * self.elapsed / self.items_done
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The one-line status of a cluster."""
-
-    url: str
-    nodes: int
-    slots: int
-    running_jobs: int
-    waiting_partitions: int

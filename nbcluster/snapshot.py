@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nbcluster.lifecycle import StepKind
 from nbcluster.obstacles import obstacles
@@ -12,6 +13,17 @@ from nbcluster.store import Store
 
 _GROUPS = 5
 _TAIL = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The one-line status of a cluster."""
+
+    url: str
+    nodes: int
+    slots: int
+    running_jobs: int
+    waiting_partitions: int
 
 
 def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot:

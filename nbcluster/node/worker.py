@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from nbcluster.errors import DatabaseError, SignatureError
-from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
+from nbcluster.lifecycle import CALLBACKS, ExitCode, PartitionStatus, StopRequest
 from nbcluster.node import conclusion
 from nbcluster.node.calls import Call, Outcome
 from nbcluster.node.claiming import Claiming
@@ -179,8 +179,10 @@ class Worker:
     # --- stop and hand back -------------------------------------------------------
 
     def _stop_cancelled(self) -> None:
-        started = self._store.jobs.started_steps()
-        self._stops = {s.step_execution_id: s.stop_requested for s in started if s.stop_requested}
+        # The callback of a job with too many errors is what comes of its stop, and no part of what is stopped.
+        errors, started = StopRequest.TOO_MANY_ERRORS, self._store.jobs.started_steps()
+        stopped = [s for s in started if s.stop_requested is not errors or s.kind not in CALLBACKS]
+        self._stops = {s.step_execution_id: s.stop_requested for s in stopped if s.stop_requested}
         for how, stop in (
             (StopRequest.STOP, self._executor.cancel),
             (StopRequest.NOW, self._executor.kill),

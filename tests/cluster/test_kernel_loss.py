@@ -138,3 +138,25 @@ def test_a_frozen_kernel_cannot_end_what_another_has_taken_over(lab: Lab) -> Non
     wait_until(lambda: "ended COMPLETED" in kernel.said(), message=kernel.said)
     assert lab.tables.value("SELECT term FROM batch_job_coordination") == 2
     assert kernel.process.wait(10) == 0
+
+
+def test_a_kernel_that_connects_looks_after_jobs_that_were_left_by_all(lab: Lab) -> None:
+    (node,) = lab.nodes(1, slots=2)
+    kernel = lab.kernel(SUBMIT, str(lab.effects.gate), "-1", "stay")
+    wait_until(lambda: "submitted" in kernel.said(), message=kernel.said)
+    kernel.freeze()
+    lab.effects.open_gate()
+    wait_until(lambda: lab.tables.count("batch_partitions", "status <> 'COMPLETED'") == 0, message="all partitions")
+    node.kill()
+    kernel.kill()
+    # As if they had been gone for a long time: nobody has to be found silent first.
+    lab.tables.change("DELETE FROM batch_nodes")
+    lab.tables.change("UPDATE batch_job_coordination SET master_node_id = 'kernel-gone'")
+    assert job_status(lab) == "STARTED"
+    with nb.connect(lab.url, **QUICK):
+        wait_until(lambda: job_status(lab) == "COMPLETED", message=lambda: job_status(lab))
+
+
+def test_a_kernel_that_connects_to_an_idle_cluster_is_no_member(lab: Lab) -> None:
+    with nb.connect(lab.url):
+        assert lab.tables.count("batch_nodes") == 0
