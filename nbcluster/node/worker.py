@@ -206,7 +206,7 @@ class Worker:
         if is_stuck(self._executor.ready, [seconds for _, seconds in running], len(waiting), pace):
             for claim, seconds in running:
                 self._claiming.pace(claim.step).slow_down(seconds)
-            self._executor.cancel(set(waiting))
+            self._executor.take_back(set(waiting))
 
     def hand_back_queued(self) -> None:
         """Give back everything that no child has begun."""
