@@ -68,6 +68,7 @@ _HOMES = {
         "SchemaError",
         "SchemaMissing",
         "SchemaTooNew",
+        "SchemaTooOld",
         "SignatureError",
         "TooLarge",
         "UnknownJob",

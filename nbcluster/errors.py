@@ -15,6 +15,7 @@
     │   ├── LoginRefused        (exit code 3)
     │   └── SchemaError         (exit code 4)
     │       ├── SchemaMissing
+    │       ├── SchemaTooOld
     │       └── SchemaTooNew
     ├── SignatureError          a stored payload that nobody with our key wrote
     ├── NodeError               local nodes that do not start or stop
@@ -92,6 +93,10 @@ class SchemaError(DatabaseError):
 
 class SchemaMissing(SchemaError):
     """The database has no nbcluster tables."""
+
+
+class SchemaTooOld(SchemaError):
+    """The database's tables were made by an older nbcluster: "nbcluster init" upgrades them."""
 
 
 class SchemaTooNew(SchemaError):

@@ -11,6 +11,7 @@ from nbcluster.signing import Signer, make_shared_key, shared_key, shared_key_pa
 from nbcluster.store import schema
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import SCHEMA_VERSION
+from nbcluster.store.upgrade import upgrade
 
 _NEEDED = """\
 Every machine that runs a node or a notebook needs a copy of that file: at the same place below the home directory,
@@ -24,13 +25,15 @@ def script(url: str | None, *, dropping: bool) -> str:
 
 
 def initialize(url: str | None, *, new_key: bool) -> str:
-    """Make what is missing and say what is there.  Safe to run again, and on several machines at once."""
+    """Make or upgrade what is missing and say what is there.  Safe to run again, and on several machines at once."""
     settings = load_settings({"url": url})
     database = Database(settings.url, 1)
     try:
         made = schema.create(database)
+        was = None if made else upgrade(database)
         cluster_id = schema.check(database)
-        state = "the tables are made" if made else "already there"
+        older = "already there" if was is None else f"upgraded from schema version {was}"
+        state = "the tables are made" if made else older
         said = [f"{database.url}: {state}, schema version {SCHEMA_VERSION}"]
         if database.dialect.file is not None:
             said.append("Nobody else can read it; it makes its own key on first use.")

@@ -27,6 +27,7 @@ from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, 
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
+from nbcluster.store.upgrade import upgrade
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
 
@@ -34,7 +35,8 @@ __all__ = ["SCHEMA_VERSION", "Store", "open_store"]
 
 # What happens behind the scenes is for a node's log.  Without a handler Python would print it into whichever
 # cell of a notebook is running.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,16 @@ class Store:
 def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", pool_size: int = 2) -> Store:
     """Connect, check the schema (and make it where ``initialize`` allows), find the key.
 
-    Raises DatabaseUnreachable, LoginRefused, SchemaMissing, SchemaTooNew or ConfigError,
+    Raises DatabaseUnreachable, LoginRefused, SchemaMissing, SchemaTooOld, SchemaTooNew or ConfigError,
     each with one sentence that says what to do.
     """
     database = Database(url, pool_size)
     embedded = database.dialect.file
     try:
         allowed = initialize == "always" or (initialize == "embedded" and embedded is not None)
-        created = schema.create(database) if allowed else False
+        created = allowed and schema.create(database)
+        if allowed and not created and (was := upgrade(database)) is not None:
+            log.info("%s: the tables are upgraded from schema version %d to %d", database.url, was, SCHEMA_VERSION)
         cluster_id = schema.check(database)
         if created and embedded is None:
             # Whoever makes the tables of a shared database makes its key, as `nbcluster init` does.

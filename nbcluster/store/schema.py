@@ -8,10 +8,11 @@ from sqlalchemy import Connection, delete, insert, inspect, select
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
-from nbcluster.errors import SchemaError, SchemaMissing, SchemaTooNew
+from nbcluster.errors import SchemaError, SchemaMissing, SchemaTooNew, SchemaTooOld
 from nbcluster.store.dialects.sqlite import SQLite
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import DROP_SEQUENCE, POSTGRESQL_EXTRAS, SCHEMA_VERSION, cluster, metadata, sequences
+from nbcluster.store.upgrade import SCHEMA_LOCK
 
 
 def exists(database: Database) -> bool:
@@ -31,7 +32,7 @@ def create(database: Database) -> bool:
 
     def work(connection: Connection) -> bool:
         if database.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7116923)")  # two first users at once
+            connection.exec_driver_sql(SCHEMA_LOCK)  # two first users at once
         if inspect(connection).has_table(cluster.name):
             return False
         metadata.create_all(connection)
@@ -51,7 +52,7 @@ def create(database: Database) -> bool:
 def check(database: Database) -> str:
     """The cluster's id, if the tables are there and fit this version.
 
-    Raises SchemaMissing or SchemaTooNew with what to do.
+    Raises SchemaMissing, SchemaTooOld or SchemaTooNew with what to do.
     """
     if not exists(database):
         raise SchemaMissing(f"{database.url} has no nbcluster tables; run: nbcluster init --url '{database.url}'")
@@ -66,6 +67,11 @@ def check(database: Database) -> str:
             f"{database.url} has schema version {version}, made by a newer nbcluster; this one knows up to "
             f"{SCHEMA_VERSION}: upgrade nbcluster here (pip install -U nbcluster)"
         )
+    if version < SCHEMA_VERSION:
+        raise SchemaTooOld(
+            f"{database.url} has schema version {version}, made by an older nbcluster, and this one needs "
+            f"{SCHEMA_VERSION}; stop what runs on it, then run: nbcluster init --url '{database.url}'"
+        )
     return cluster_id
 
 
@@ -79,7 +85,7 @@ def record_key(database: Database, mark: str, *, replace: bool = False) -> str:
 
     def work(connection: Connection) -> str:
         if database.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7116923)")
+            connection.exec_driver_sql(SCHEMA_LOCK)
         there = connection.scalar(select(cluster.c.value).where(cluster.c.name == "key_mark"))
         if there is not None and not replace:
             return str(there)
