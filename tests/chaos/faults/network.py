@@ -11,6 +11,7 @@ from tests.chaos.faults import POSTGRESQL, fault
 from tests.chaos.harness import THRESHOLD, ChaosLab
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.network import BEAT, CLAIM, RECORD
+from tests.chaos.server import ROOT
 from tests.waiting import wait_until
 
 
@@ -48,7 +49,7 @@ def slow(lab: ChaosLab) -> None:
     for link in links:
         lab.start_nodes(1, link=link)
         link.delay(0.2)
-    lab.submit(lab.connect(), "again", 200, seconds=0.05)
+    lab.submit(lab.connect(), "again", 60, seconds=0.05)
     lab.settle()
     for link in links:
         link.delay(0.0)
@@ -105,7 +106,9 @@ def faketime() -> str:
 
 def skewed(seconds: int) -> dict[str, str]:
     """An environment in which the clock is so far off."""
-    return {"LD_PRELOAD": faketime(), "FAKETIME": f"{seconds:+d}s", "FAKETIME_NO_CACHE": "1"}
+    paths = f"{ROOT / 'tests' / 'chaos' / 'skew'}{os.pathsep}{ROOT}"
+    faked = {"LD_PRELOAD": faketime(), "FAKETIME": f"{seconds:+d}s", "DONT_FAKE_MONOTONIC": "1"}
+    return faked | {"PYTHONPATH": paths}
 
 
 @fault("C11-clock", databases=(POSTGRESQL,), needs="faketime")
