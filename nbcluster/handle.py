@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
-from nbcluster.records import JobRow, JobSnapshot, StepRow
+from nbcluster.records import JobRow, StepRow
+from nbcluster.shown import JobSnapshot
 from nbcluster.snapshot import take_snapshot
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead

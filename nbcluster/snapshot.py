@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbcluster.lifecycle import StepKind
+from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.reading import item_errors
-from nbcluster.records import ErrorGroup, JobRow, JobSnapshot, Node, NodeView, Progress
+from nbcluster.records import JobRow, Node, Progress
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, StepView
 from nbcluster.store import Store
 
 _GROUPS = 5
@@ -61,8 +62,25 @@ def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot
         obstacles=tuple(_obstacles(store, job, progress, nodes, silent_after)) if progress.open else (),
         cancelled=progress.cancelled,
         running=store.history.running(step) if progress.claimed else (),
+        paused=fresh.paused and not progress.stop_requested,
+        steps=step_views(store, job.job_execution_id),
         log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
     )
+
+
+def step_views(store: Store, job_id: int) -> tuple[StepView, ...]:
+    """The steps of a job that has several; those that run with how far they are."""
+    steps = store.steps.of_job(job_id)
+    if len(steps) < 2:
+        return ()
+    views = []
+    for step in steps:
+        done = total = 0
+        if step.status is JobStatus.STARTED:
+            seen = store.steps.progress(step.step_execution_id)
+            done, total = seen.completed + seen.failed, seen.open + seen.completed + seen.failed
+        views.append(StepView(step.name, step.kind.value, step.status.value, step.not_run, done, total))
+    return tuple(views)
 
 
 def node_views(nodes: Sequence[Node], done: dict[str, int]) -> tuple[NodeView, ...]:

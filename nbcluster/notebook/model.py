@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus
-from nbcluster.records import ErrorGroup, JobSnapshot, NodeView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
 
 # Escape sequences, control characters, and the marks that turn the direction of text around:
 # what a remote program printed must not rearrange what stands beside it.
@@ -64,6 +64,8 @@ class View:
     errors: tuple[ErrorLine, ...]
     obstacles: tuple[str, ...]
     log_tail: str
+    steps: str = ""
+    running: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -100,6 +102,8 @@ def view_of(snapshot: JobSnapshot) -> View:
         errors=tuple(_error_line(group) for group in snapshot.errors),
         obstacles=() if snapshot.finished else tuple(clean(text, 500) for text in snapshot.obstacles),
         log_tail=clean_block(snapshot.log_tail),
+        steps=" \N{RIGHTWARDS ARROW} ".join(_step(step, snapshot.finished) for step in snapshot.steps),
+        running=() if snapshot.finished else tuple(_running(one) for one in snapshot.running if _tells(one)),
     )
 
 
@@ -184,6 +188,8 @@ def duration(seconds: float) -> str:
 def _word(snapshot: JobSnapshot) -> str:
     if not snapshot.finished and snapshot.stop_requested:
         return "stopping"
+    if not snapshot.finished and snapshot.paused:
+        return "paused"
     if not snapshot.finished and not snapshot.partitions.get(PartitionStatus.CLAIMED, 0) and not snapshot.items_done:
         return "waiting"
     return {JobStatus.STARTED: "running", JobStatus.CREATED: "waiting"}.get(
@@ -249,6 +255,26 @@ def _segments(snapshot: JobSnapshot) -> tuple[Segment, ...]:
 def _grid_label(snapshot: JobSnapshot) -> str:
     cell = f", {snapshot.grid_cell:,} in each cell" if snapshot.grid_cell > 1 else ""
     return f"{count(snapshot.total_partitions, 'partition')}{cell}"
+
+
+def _step(step: StepView, finished: bool) -> str:
+    name = clean(step.name, 60)
+    if step.status == JobStatus.STARTED:
+        return f"{name} {step.done:,} of {step.total:,}"
+    if step.not_run or (finished and step.status == JobStatus.CREATED):
+        return f"{name} not run"
+    return f"{name} {'waits' if step.status == JobStatus.CREATED else step.status.lower()}"
+
+
+def _tells(one: RunningView) -> bool:
+    """Whether the function says how far it is."""
+    return one.progress is not None or bool(one.message)
+
+
+def _running(one: RunningView) -> str:
+    share = [] if one.progress is None else [f"{one.progress:.0%}"]
+    said = [clean(one.message, 120)] if one.message else []
+    return f"partition {one.index:,}: {', '.join([*share, *said, duration(one.seconds)])}, on {clean(one.node, 60)}"
 
 
 _NODE_COLUMNS = ("node", "state", "heartbeat", "busy", "load", "done", "python")

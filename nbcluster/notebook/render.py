@@ -14,7 +14,14 @@ from nbcluster.notebook.model import Segment, View
 from nbcluster.notebook.style import REMNANT, REMNANT_STYLE, SCOPE, STYLE
 
 _CLASS_OF = {"c": "nbc-c", "r": "nbc-r", "f": "nbc-f", "s": "nbc-s", ".": "nbc-p"}
-_WORD_CLASS = {"running": "nbc-r", "completed": "nbc-c", "failed": "nbc-f", "stopped": "nbc-s", "stopping": "nbc-s"}
+_WORD_CLASS = {
+    "running": "nbc-r",
+    "completed": "nbc-c",
+    "failed": "nbc-f",
+    "stopped": "nbc-s",
+    "stopping": "nbc-s",
+    "paused": "nbc-s",
+}
 _KEY = {"c": "C", "r": "R", "f": "F", "s": "S", ".": "\N{MIDDLE DOT}"}
 
 
@@ -65,6 +72,12 @@ def obstacles(view: View) -> str:
     return "".join(f'<div class="nbc-note" role="status"><b>!</b> {escape(text)}</div>' for text in view.obstacles)
 
 
+def steps(view: View) -> str:
+    """The steps of a job that has several, and what its running partitions say of themselves."""
+    lines = "".join(f'<div class="nbc-dim">{escape(line)}</div>' for line in view.running)
+    return (f"<div>{escape(view.steps)}</div>" if view.steps else "") + lines
+
+
 def nodes(view: View) -> str:
     """The nodes as a table."""
     if not view.node_rows:
@@ -101,7 +114,16 @@ def _details(summary: str, text: str) -> str:
     return f'<details><summary>{summary}</summary><pre class="nbc-text">{escape(text)}</pre></details>'
 
 
-BLOCKS: tuple[Callable[[View], str], ...] = (head, obstacles, progress, partition_map, nodes, errors, log)
+BLOCKS: tuple[Callable[[View], str], ...] = (
+    head,
+    obstacles,
+    progress,
+    partition_map,
+    steps,
+    nodes,
+    errors,
+    log,
+)
 
 
 def block(content: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import AttemptRow, RunningView
+from nbcluster.records import AttemptRow
+from nbcluster.shown import RunningView
 from nbcluster.store.engine import Database
 from nbcluster.store.events import Member, parse_members
 from nbcluster.store.partitions.claim import CLAIMED

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nbcluster.lifecycle import ExitCode, PartitionStatus
-from nbcluster.records import Claim, Finish, RunningView
+from nbcluster.records import Claim, Finish
+from nbcluster.shown import RunningView
 from nbcluster.store import Store
 from nbcluster.timeline import moments, overhead
 from tests.builders import completed, failed, handed_back

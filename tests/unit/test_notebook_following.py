@@ -13,7 +13,7 @@ from nbcluster.errors import DatabaseUnreachable, JobFailed, JobStopped
 from nbcluster.notebook import following
 from nbcluster.notebook.dashboard import LiveView
 from nbcluster.notebook.model import View
-from nbcluster.records import JobSnapshot
+from nbcluster.shown import JobSnapshot
 from tests.unit.test_notebook_model import a_snapshot, completed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from nbcluster.notebook import render
 from nbcluster.notebook.model import clean, clean_block, duration, summary, view_of, way_on
-from nbcluster.records import ErrorGroup, JobSnapshot, NodeView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
 

@@ -7,7 +7,8 @@ import pytest
 
 from nbcluster.lifecycle import JobStatus, NodeStatus
 from nbcluster.obstacles import obstacles
-from nbcluster.records import JobSnapshot, Node, Progress
+from nbcluster.records import Node, Progress
+from nbcluster.shown import JobSnapshot
 from nbcluster.snapshot import node_views
 from tests.builders import PYTHON, a_node, a_progress
 
