@@ -19,8 +19,8 @@ PUBLIC = {
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
-    "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed", "JobStopped",
-    "WaitTimeout", "PartitionError",
+    "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
+    "JobStopped", "WaitTimeout", "PartitionError",
     # %load_ext nbcluster
     "load_ipython_extension", "unload_ipython_extension",
 }  # fmt: skip

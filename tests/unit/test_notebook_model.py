@@ -11,7 +11,7 @@ import pytest
 
 from nbcluster.notebook import render
 from nbcluster.notebook.model import clean, clean_block, duration, summary, view_of, way_on
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
 
@@ -269,3 +269,30 @@ def test_every_part_can_be_read_aloud() -> None:
 def test_equal_content_is_drawn_equally() -> None:
     assert render.page(view_of(a_snapshot())) == render.page(view_of(a_snapshot()))
     assert render.block("") == ""
+
+
+def test_a_paused_job_says_so_until_it_is_stopped() -> None:
+    assert view_of(a_snapshot(paused=True)).word == "paused"
+    assert view_of(a_snapshot(paused=True, stop_requested=True)).word == "stopping"
+
+
+def test_the_steps_stand_in_one_line() -> None:
+    steps = (
+        StepView("prepare", "LOCAL", "COMPLETED", False),
+        StepView("load", "PARTITIONED", "STARTED", False, 3, 10),
+        StepView("score", "PARTITIONED", "CREATED", False),
+        StepView("on_failure", "ON_FAILURE", "STOPPED", True),
+    )
+    line = view_of(a_snapshot(steps=steps)).steps
+    assert line == "prepare completed → load 3 of 10 → score waits → on_failure not run"
+    assert line in render.page(view_of(a_snapshot(steps=steps)))
+
+
+def test_what_a_partition_says_of_its_progress_is_shown_and_escaped() -> None:
+    running = (RunningView(3, "lab-1", 12.2, 0.4, HOSTILE), RunningView(4, "lab-2", 1.0, None, ""))
+    view = view_of(a_snapshot(running=running))
+    assert len(view.running) == 1
+    assert view.running[0].startswith("partition 3: 40%, <img")
+    assert view.running[0].endswith("12 s, on lab-1")
+    assert "<img" not in render.steps(view)
+    assert view_of(completed(running=running)).running == ()
