@@ -51,6 +51,7 @@ class LocalSteps:
     def forget(self, job_id: int) -> None:
         """The job ended; its functions stay, for a later ``resume``."""
         self._jobs.pop(job_id, None)
+        self._runs = {step: run for step, run in self._runs.items() if run.alive}
 
     def run_due(self, job_id: int) -> None:
         """Begin what is started of a job, and stop what is to be stopped."""
@@ -196,12 +197,10 @@ class _Run:
 
     def _record(self, finish: Finish) -> None:
         """Commit it, however long the database is away; refused when the step is somebody else's by now."""
-        while True:
+        while not self._store.closed:
             try:
                 self._store.finishes.finish([finish])
                 return
             except DatabaseUnreachable as error:
-                if self._store.closed:
-                    return
                 log.info("%s: %s; trying again", self.claim.step.name, error)
                 time.sleep(_AGAIN)
