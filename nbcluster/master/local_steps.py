@@ -48,6 +48,10 @@ class LocalSteps:
         """Whether this process has the functions of that job's local steps."""
         return uid in self._functions
 
+    def serves(self, job_id: int) -> bool:
+        """Whether local steps of that job, which goes on, are run here."""
+        return job_id in self._jobs
+
     def forget(self, job_id: int) -> None:
         """The job ended; its functions stay, for a later ``resume``."""
         self._jobs.pop(job_id, None)
