@@ -49,6 +49,8 @@ class Coordinator:
         for lease in left.values():
             if lease.open_steps > 1 or lease.job_id in known:
                 self.watch(lease.job_id, lease.term)
+            if self.local.serves(lease.job_id):
+                self._announced(lease.job_id)  # an announcement may have been lost
         return len(left)
 
     def watch(self, job_id: int, term: int) -> None:

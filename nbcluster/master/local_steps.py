@@ -48,9 +48,14 @@ class LocalSteps:
         """Whether this process has the functions of that job's local steps."""
         return uid in self._functions
 
+    def serves(self, job_id: int) -> bool:
+        """Whether local steps of that job, which goes on, are run here."""
+        return job_id in self._jobs
+
     def forget(self, job_id: int) -> None:
         """The job ended; its functions stay, for a later ``resume``."""
         self._jobs.pop(job_id, None)
+        self._runs = {step: run for step, run in self._runs.items() if run.alive}
 
     def run_due(self, job_id: int) -> None:
         """Begin what is started of a job, and stop what is to be stopped."""
@@ -196,12 +201,10 @@ class _Run:
 
     def _record(self, finish: Finish) -> None:
         """Commit it, however long the database is away; refused when the step is somebody else's by now."""
-        while True:
+        while not self._store.closed:
             try:
                 self._store.finishes.finish([finish])
                 return
             except DatabaseUnreachable as error:
-                if self._store.closed:
-                    return
                 log.info("%s: %s; trying again", self.claim.step.name, error)
                 time.sleep(_AGAIN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from nbcluster import payload
 from nbcluster.errors import SignatureError
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
@@ -67,6 +68,8 @@ class Preparing:
             indexes = self._store.steps.completed(self._step_before(step, step.input_of))
             return tuple(map(_checked, self._given(step, step.input_of, indexes).values()))
         if step.kind in CALLBACKS:
+            if step.mode != payload.OUTCOME:  # what is told is unsigned text, and must never be taken for a pickle
+                raise SignatureError(f"step {step.name} was altered: it is a callback with the mode {step.mode!r}")
             status = JobStatus.COMPLETED if step.kind is StepKind.ON_SUCCESS else JobStatus.FAILED
             return (write_outcome(self._store.steps.outcome(step.job_execution_id, status)),)
         assert claim.arguments is not None

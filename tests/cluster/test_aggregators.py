@@ -175,6 +175,44 @@ def test_the_kernel_dies_before_the_aggregation_which_runs_all_the_same(lab: Lab
         assert cluster.job("left-alone").result() == sum(n * n for n in range(20))
 
 
+def test_a_callback_that_failed_is_run_again_by_resume(cluster: Any, tmp_path: Path) -> None:
+    repaired, told = tmp_path / "repaired", tmp_path / "told"
+    flag, tell = str(repaired), teller(told)
+
+    def callback(outcome: Any) -> None:
+        from pathlib import Path
+
+        if not Path(flag).exists():
+            raise LookupError("not yet")
+        tell(outcome)
+
+    job = cluster.map(lambda n: n, range(3), chunk=1, on_success=callback).wait()
+    assert job.state == "FAILED"
+    repaired.touch()
+    job.resume().wait()
+    assert job.state == "COMPLETED"
+    assert len(lines(told)) == 1
+    assert set(job.partitions()["attempt"]) == {1}, "nothing else runs again"
+
+
+def test_the_node_of_a_callback_is_lost_and_another_runs_it(lab: Lab) -> None:
+    nodes = lab.nodes(2, slots=1)
+    work, told = lab.effects.worker(), lab.folder / "told"
+    tell = teller(told)
+
+    def callback(outcome: Any) -> None:
+        work(0)
+        tell(outcome)
+
+    job = lab.connect().map(abs, range(4), chunk=1, on_success=callback)
+    (note,) = lab.effects.wait_for_begins(1)
+    next(node for node in nodes if node.id == note.node).kill()
+    lab.effects.open_gate()
+    assert job.wait(60).state == "COMPLETED"
+    assert len(lines(told)) == 1
+    assert job.step("on_success").partitions()["attempt"].tolist() == [2]
+
+
 SUBMIT = """
 import sys, time
 import nbcluster as nb

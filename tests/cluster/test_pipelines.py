@@ -163,6 +163,18 @@ def test_the_kernel_is_killed_between_two_steps(lab: Lab) -> None:
         assert lab.tables.value("SELECT max(attempt) FROM batch_partitions") == 1
 
 
+def test_the_launcher_and_a_node_are_killed_together(lab: Lab) -> None:
+    first, _second = lab.nodes(2, slots=1)
+    kernel = lab.kernel(SUBMIT, str(lab.effects.gate))
+    wait_until(lambda: "submitted" in kernel.said(), message=kernel.said)
+    first.kill()
+    kernel.kill()
+    lab.effects.open_gate()
+    wait_until(lambda: set(step_states(lab).values()) == {"COMPLETED"}, message=lambda: step_states(lab))
+    with nb.connect(lab.url) as cluster:
+        assert cluster.job("three-steps").result() == sum(n + 1 for n in range(6))
+
+
 def test_a_launcher_that_was_frozen_watches_its_pipeline_to_the_end(lab: Lab) -> None:
     (node,) = lab.nodes(1, slots=1)
     kernel = lab.kernel(SUBMIT, str(lab.effects.gate))

@@ -127,3 +127,53 @@ def test_a_node_with_another_key_does_not_start(lab: Lab, tmp_path: Path) -> Non
     assert "the key on this machine is not that of" in node.said()
     assert job.snapshot().partitions["PENDING"] == 4
     assert shared_key_path(job._store.cluster_id).exists()
+
+
+def test_an_altered_result_is_refused_by_the_step_that_it_is_given_to(lab: Lab) -> None:
+    canary, repaired = lab.folder / "canary", lab.folder / "repaired"
+    flag = str(repaired)
+
+    def second(n: int) -> int:
+        from pathlib import Path
+
+        if not Path(flag).exists():
+            raise LookupError("not yet")
+        return n + 1
+
+    (node,) = lab.nodes(1, slots=1)
+    job = lab.connect().pipeline().map("first", double, range(4), chunk=1).map("second", second).run()
+    assert job.wait(60).state == "FAILED"
+    first = job.step("first").partitions()["partition"].tolist()
+    assert first == [0, 1, 2, 3]
+
+    def alter(index: int, body: bytes) -> None:
+        where = (
+            "step_execution_id IN (SELECT p.step_execution_id FROM batch_partitions p JOIN batch_step_execution s "
+            "ON s.step_execution_id = p.master_step_execution_id WHERE s.step_name = 'first' "
+            "AND p.partition_index = :index)"
+        )
+        assert lab.tables.change(f"UPDATE batch_results SET body = :body WHERE {where}", index=index, body=body)
+
+    alter(1, pickle.dumps([Canary(canary)]))
+    repaired.touch()
+    partitions = job.resume().wait(60).partitions()
+    assert partitions["state"].tolist() == ["COMPLETED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert partitions["exit_code"][1] == "BAD_SIGNATURE"
+    assert node.said().count("refused: partition ") == 1
+    assert not canary.exists()
+
+
+def test_a_callback_that_was_altered_to_open_what_it_is_told_is_refused(lab: Lab) -> None:
+    told = str(lab.folder / "told")
+
+    def tell(outcome: Any) -> None:
+        from pathlib import Path
+
+        Path(told).touch()
+
+    job = lab.connect().map(double, range(2), on_success=tell)
+    lab.tables.change("UPDATE batch_step_execution SET mode = 'items' WHERE step_name = 'on_success'")
+    lab.nodes(1, slots=1)
+    assert job.wait(60).state == "FAILED"
+    assert job.step("on_success").partitions()["exit_code"].tolist() == ["BAD_SIGNATURE"]
+    assert not Path(told).exists()
