@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench clean
+.PHONY: help demo test bench chaos chaos-mutations clean
 
 help:
 	@echo "make demo    start local nodes, fan a function out over 336,776 flights, show the result"
 	@echo "make test    every check: format, lint, types, import layers, all tests, the tutorials"
 	@echo "make bench   print the benchmark figures"
+	@echo "make chaos   harm of every kind to real clusters, judged by their history (15 minutes; SEED=n repeats a run,"
+	@echo "             ONLY=name picks faults; make chaos-mutations proves that the judge notices)"
 	@echo "make clean   remove .venv and everything that was built or cached"
 	@echo
 	@echo "PYTHON=/path/to/python chooses the Python (3.11 or newer) that .venv is made from."
@@ -22,6 +24,12 @@ test: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@for file in benchmarks/[a-z]*.py; do PYTHONPATH=. $(BIN)/python "$$file" || exit 1; done
+
+chaos: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+chaos-mutations: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.chaos.mutations $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -17,7 +17,7 @@ import cloudpickle
 from sqlalchemy import make_url
 
 import nbcluster as nb
-from tests.chaos import workload
+from tests.chaos import hostility, workload
 from tests.chaos.history import Harm, History, Note, Submission, read_notes, read_tables
 from tests.chaos.leftovers import end_in_good_order, left_behind
 from tests.chaos.network import Link
@@ -97,7 +97,7 @@ class ChaosLab:
     ) -> None:
         self.url, self.folder, self.seed, self.server = url, folder, seed, server
         self.random = random.Random(seed)
-        self.settings: dict[str, object] = SETTINGS | (settings or {})
+        self.settings = {name: value for name, value in (SETTINGS | (settings or {})).items() if value != ""}
         self.effects = folder / "effects"
         self.strikes: list[Strike] = []
         self.submissions: dict[str, Submission] = {}
@@ -106,7 +106,8 @@ class ChaosLab:
         self._everybody: list[Process] = []
         self._clusters: list[Any] = []
         self._links: list[Link] = []
-        cloudpickle.register_pickle_by_value(workload)
+        for module in (workload, hostility):
+            cloudpickle.register_pickle_by_value(module)
         prepare(url)
         self.tables = Tables(url)
         self.idle = IdleWatch(self)

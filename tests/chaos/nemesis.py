@@ -62,9 +62,14 @@ class Nemesis:
             return None
         with self.lab.striking("kill a child", victim, excuses=CRASH):
             chosen = self.random.choice(children)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(chosen, number)
+            self.signal(chosen, number)
         return chosen
+
+    @staticmethod
+    def signal(pid: int, number: int = signal.SIGKILL) -> None:
+        """A signal to a process that may be gone already."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
     # --- the database ------------------------------------------------------------------------
 
@@ -139,12 +144,6 @@ class Nemesis:
         return self.lab.start_node(**options)  # type: ignore[arg-type]
 
     def random_node(self) -> NodeProcess:
-        ready = [node for node in self.lab.nodes if node.ids]
-        return self.random.choice(ready or self.lab.nodes)
-
-
-def seconds_until(condition: Callable[[], object], timeout: float = 60.0, what: str = "it") -> float:
-    """How long it takes until the condition is true."""
-    begin = time.monotonic()
-    wait_until(condition, timeout, what, 0.01)
-    return time.monotonic() - begin
+        """One of those that serve: the id of a node that is still starting is not known, nor would it lose much."""
+        ready = wait_until(lambda: [node for node in self.lab.nodes if node.ids], 60, "a node that serves")
+        return self.random.choice(ready)
