@@ -219,7 +219,9 @@ class Worker:
     def _drop_moved(self) -> None:
         """Forget the claims that were moved while this node was out of touch, and stop their children."""
         self._revalidate = False
-        claims = [claim for claim, _ in self._held.values()]
+        # What has ended is for its commit to decide: that may have succeeded without our hearing of it.
+        ended = {finish.claim.partition_id for finish in self._unrecorded}
+        claims = [claim for claim, _ in self._held.values() if claim.partition_id not in ended]
         mine = self._store.claims.still_owned(claims)
         lost = {claim.partition_id for claim in claims} - mine
         for partition_id in lost:
