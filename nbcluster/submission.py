@@ -144,9 +144,12 @@ def aggregating(name: str, how: Any, of: str, options: Options, settings: Settin
     """The step that folds the values of the step ``of``."""
     function = aggregator(how)
     one = (Part(name, 1, None),)
-    return packed(
+    # Tried again like an item; where and for how long the items run says nothing of the fold.
+    rules = replace(rules_of(options), timeout=None, require=())
+    step = packed(
         name, StepKind.AGGREGATE, payload.VALUES, function, options, settings, parts=one, after=(of,), input_of=of
     )
+    return replace(step, rules=rules)
 
 
 def callbacks(options: Options, settings: Settings) -> list[PreparedStep]:

@@ -234,3 +234,19 @@ job = cluster.map(work, range(20), chunk=1, name="left-alone", aggregate=sum, on
 print("submitted", job.id, flush=True)
 time.sleep(600)
 """
+
+
+def test_a_fold_that_raises_is_tried_again_like_an_item(cluster: Any, tmp_path: Path) -> None:
+    met = str(tmp_path / "met")
+
+    def total(values: list[int]) -> int:
+        import os
+
+        if not os.path.exists(met):
+            open(met, "w").close()
+            raise OSError("once")
+        return sum(values)
+
+    job = cluster.map(lambda n: n, range(4), aggregate=total, retries=1, retry_wait=0.01)
+    assert job.result() == 6
+    assert job.step("aggregate").partitions()["attempt"].tolist() == [2]
