@@ -88,7 +88,7 @@ def run(benchmark: Benchmark) -> None:
         collected: dict[str, Samples] = {system: {} for system in systems}
         for turn in range(options.rounds):
             for system in systems if turn % 2 == 0 else reversed(systems):
-                _say(f"round {turn + 1} of {options.rounds}: {system}", quiet=options.json)
+                say(f"round {turn + 1} of {options.rounds}: {system}", quiet=options.json)
                 with fresh_cluster(system, folder, server) as cluster:
                     for figure, values in benchmark.measure(cluster).items():
                         collected[system].setdefault(figure, []).extend(values)
@@ -97,7 +97,7 @@ def run(benchmark: Benchmark) -> None:
         for system in systems
         for figure, values in collected[system].items()
     ]
-    print(json.dumps(report, indent=2) if options.json else _as_text(report))
+    print(json.dumps(report, indent=2) if options.json else text_of(report))
 
 
 def _options(benchmark: Benchmark) -> argparse.Namespace:
@@ -118,7 +118,8 @@ def _server(stack: contextlib.ExitStack) -> PostgresServer | None:
         return None
 
 
-def _say(text: str, *, quiet: bool) -> None:
+def say(text: str, *, quiet: bool) -> None:
+    """Tell how far it is."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
 
@@ -135,12 +136,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in found.items()} | {"samples": len(ordered)}
 
 
-def _report(benchmark: Benchmark, rounds: int, server: PostgresServer | None) -> dict[str, Any]:
+def machine_and_versions(name: str, about: str, server: PostgresServer | None) -> dict[str, Any]:
+    """What a figure means nothing without."""
     packages = ("nbcluster", "SQLAlchemy", "psycopg", "cloudpickle")
-    settings = Settings()
     return {
-        "benchmark": benchmark.name,
-        "about": benchmark.about,
+        "benchmark": name,
+        "about": about,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "processor": _processor(),
@@ -151,6 +152,12 @@ def _report(benchmark: Benchmark, rounds: int, server: PostgresServer | None) ->
         "versions": {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
         | ({"PostgreSQL": _server_version(server)} if server is not None else {})
         | {name: version(name) for name in packages},
+    }
+
+
+def _report(benchmark: Benchmark, rounds: int, server: PostgresServer | None) -> dict[str, Any]:
+    settings = Settings()
+    return machine_and_versions(benchmark.name, benchmark.about, server) | {
         "settings": {
             "nodes": NODES,
             "slots_per_node": SLOTS,
@@ -176,7 +183,8 @@ def _server_version(server: PostgresServer) -> str:
         return str(connection.info.server_version // 10000)
 
 
-def _as_text(report: dict[str, Any]) -> str:
+def text_of(report: dict[str, Any]) -> str:
+    """The report as a table."""
     lines = [f"\n{report['benchmark']}: {report['about']}", ""]
     lines += [
         f"  {part}: " + ", ".join(f"{name} {value}" for name, value in report[part].items())

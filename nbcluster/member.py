@@ -17,7 +17,7 @@ from nbcluster import __version__
 from nbcluster.config import Settings
 from nbcluster.master.coordinator import Coordinator
 from nbcluster.master.takeover import adopt_orphans
-from nbcluster.node.cadence import Due, scan_pause, sweep_pause
+from nbcluster.node.cadence import Due, poll_pause, scan_pause, sweep_pause
 from nbcluster.node.heartbeat import Heartbeat, new_node_id
 from nbcluster.node.liveness import Liveness
 from nbcluster.records import NewNode
@@ -98,6 +98,10 @@ class Member:
         """Seconds since the database last took a beat; 0 while it takes them, however long this process slept."""
         return self.heartbeat.silence if self._beats.failures else 0.0
 
+    def poll_pause(self) -> float:
+        """Seconds between two looks for work that nobody announced."""
+        return poll_pause(self._settings.task_polling_interval, self._members, announced=self._store.wakeup.alive)
+
     def start(self) -> None:
         """Register, then beat and watch."""
         self.heartbeat.register()
@@ -112,7 +116,9 @@ class Member:
     def expect_jobs(self) -> None:
         """This process is about to be master of a job: look after it from the beginning."""
         self._may_lead_until = time.monotonic() + 2 * self._settings.heartbeat_interval
-        self.stir()
+        self._working = True
+        self._sweep_due.sooner(self._sweep_pause())
+        self._maintenance.wake()
 
     def stir(self) -> None:
         """There is work: from now on somebody has something to lose, and looks come more often."""
@@ -137,8 +143,12 @@ class Member:
         pause = min(self._sweep_due.left, self._scan_due.left)
         if self.heartbeat.leads or time.monotonic() < self._may_lead_until:
             self.coordinator.advance_all(self.node_id)
-            pause = min(pause, self._settings.orphaned_tasks_polling_interval)
+            pause = min(pause, self._advance_pause())
         return pause
+
+    def _advance_pause(self) -> float:
+        """Seconds between two looks at this master's jobs that nobody announced."""
+        return poll_pause(self._settings.master_check_interval, announced=self._store.wakeup.alive)
 
     def _sweep(self) -> bool:
         """Look after the others; whether anybody was lost."""
@@ -154,7 +164,8 @@ class Member:
         # After an outage that everybody shared every lease has lapsed, and means nothing yet.
         threshold = self._settings.unreachable_node_threshold
         patience = threshold if self.heartbeat.unbroken_for(threshold) else math.inf
-        if adopt_orphans(self._store, self.node_id, patience):
+        for job_id, term in adopt_orphans(self._store, self.node_id, patience):
+            self.coordinator.watch(job_id, term)
             self.expect_jobs()
 
     def stop_watching(self) -> None:

@@ -300,7 +300,11 @@ def is_ready(data: Path, pid: int) -> bool:
 
 def launch(binaries: Path, data: Path, home: Path, account: Account, port: int) -> subprocess.Popen[bytes]:
     """The server at this port; ready, or ended already."""
-    settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "100"}
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": os.environ.get("NBCLUSTER_TEST_POSTGRES_CONNECTIONS", "100"),
+    }
     command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
     command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as output:

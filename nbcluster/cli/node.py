@@ -121,7 +121,7 @@ class NodeProcess:
             drain=self._drain,
         )
         self._worker = Worker(store, self._executor, self._member.heartbeat.node, self._member.heartbeat.in_touch)
-        self._loop = WorkerLoop(self._worker, settings.task_polling_interval, lambda: store.wakeup.alive)
+        self._loop = WorkerLoop(self._worker, self._member.poll_pause, store.wakeup.doubt)
 
     def _ended(self) -> None:
         self._loop.wake()

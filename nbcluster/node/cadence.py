@@ -15,6 +15,9 @@ SWEEPS = 4.0
 SCANS = 0.4
 """Looks for jobs without a master in a second, by all members together."""
 
+POLLS = 10.0
+"""Looks for work in a second that announcements should have told of, by all members together."""
+
 IDLE = 4.0
 """So many times as long a pause is made while no job is running: nobody has anything to lose."""
 
@@ -32,9 +35,9 @@ def scan_pause(interval: float, members: int) -> float:
     return max(interval, members / SCANS)
 
 
-def poll_pause(interval: float, *, announced: bool) -> float:
-    """Seconds between two looks for work: rarely, where announcements arrive."""
-    return interval * (RARELY if announced else 1.0)
+def poll_pause(interval: float, members: int = 1, *, announced: bool) -> float:
+    """Seconds between two looks for work by one of so many members: rarely, where announcements arrive."""
+    return max(interval * RARELY, members / POLLS) if announced else interval
 
 
 class Due:

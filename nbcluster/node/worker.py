@@ -28,7 +28,10 @@ from nbcluster.store import Store
 log = logging.getLogger(__name__)
 
 COMPARE_EVERY = 5.0
-"""Seconds between two comparisons of this node's claims here and in the database."""
+"""Seconds between two comparisons of this node's claims here and in the database, after a connection broke."""
+
+COMPARE_RARELY = 60.0
+"""The same while none broke: there is no way known in which they could differ."""
 
 
 class Worker:
@@ -48,7 +51,7 @@ class Worker:
         self._held: dict[int, tuple[Claim, float]] = {}
         self._unrecorded: list[Finish] = []
         self._unprepared: list[list[Claim]] = []
-        self._compared_at = time.monotonic()
+        self._compared_at, self._compared_after = time.monotonic(), store.database.interruptions
         self._maybe_work = True
         self._check_stops = True
         self.draining = False
@@ -273,10 +276,11 @@ class Worker:
 
     def _give_back_unknown(self) -> None:
         """Return claims that are ours in the database but not here: the answer to their COMMIT was lost."""
-        now = time.monotonic()
-        if now - self._compared_at < COMPARE_EVERY:
+        now, interruptions = time.monotonic(), self._store.database.interruptions
+        due = COMPARE_EVERY if interruptions != self._compared_after else COMPARE_RARELY
+        if now - self._compared_at < due:
             return
-        self._compared_at = now
+        self._compared_at, self._compared_after = now, interruptions
         known = {(claim.partition_id, claim.token) for claim, _ in self._held.values()}
         unknown = [one for one in self._store.claims.held_by(self._node_id) if (one[0], one[1]) not in known]
         if unknown:

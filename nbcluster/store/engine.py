@@ -35,6 +35,8 @@ class Database:
         self.engine = self.dialect.make_engine(pool_size)
         self._reading = self.engine.execution_options(**self.dialect.reading)
         self.closed = False
+        self.interruptions = 0
+        """How many transactions ended without anybody knowing how: their connection broke."""
         self.after_commit: Callable[[Iterable[str]], None] = lambda _topics: None
 
     @property
@@ -87,6 +89,7 @@ class Database:
             except DBAPIError as error:
                 broken = self.dialect.leads_nowhere(error)
                 if broken:
+                    self.interruptions += 1
                     self.engine.dispose()
                 tired = tried == _TRIES or (broken and time.monotonic() - began > _RECONNECT_FOR)
                 if tired or not self.dialect.is_transient(error):

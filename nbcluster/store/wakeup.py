@@ -72,6 +72,9 @@ class Wakeup(ABC):
         kept was got or lost.
         """
 
+    def doubt(self) -> None:  # noqa: B027 -- only a session can be half dead
+        """Something was found that should have been announced: see whether announcements still arrive."""
+
     @property
     def holding(self) -> bool:
         """Whether the listening session holds all that it is to keep."""

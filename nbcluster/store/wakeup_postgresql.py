@@ -20,12 +20,20 @@ log = logging.getLogger(__name__)
 
 _RECONNECT_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
-_PROBE_EVERY = 10.0
+_PROBE_EVERY = 30.0
 _AGAIN = 0.5
 """Seconds until something that could not be held is tried again."""
 
 _PATIENCE = 3.0
 """Seconds of silence after which the session is given up: its statements do next to nothing."""
+
+
+def _readable(descriptors: Iterable[int], timeout: float) -> set[int]:
+    """Those that have something to read, within ``timeout`` seconds."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
 
 
 class PostgresWakeup(Wakeup):
@@ -40,6 +48,7 @@ class PostgresWakeup(Wakeup):
         self._kept: dict[str, Callable[[], None]] = {}
         self._held: set[str] = set()
         self._alive = False
+        self._doubted = False
         self._changed_reader, self._changed_writer = socket.socketpair()
         self._changed_reader.setblocking(False)
 
@@ -62,6 +71,10 @@ class PostgresWakeup(Wakeup):
         with self._lock:
             self._kept[statement] = changed
         self._start()
+        self._topics_changed()
+
+    def doubt(self) -> None:
+        self._doubted = True
         self._topics_changed()
 
     def close(self) -> None:
@@ -109,7 +122,7 @@ class PostgresWakeup(Wakeup):
         probed = time.monotonic()
         while not self._stopping:
             server, ours = connection.fileno(), self._changed_reader.fileno()
-            ready, _, _ = select.select([server, ours], [], [], _PROBE_EVERY if self._holds_all() else _AGAIN)
+            ready = _readable([server, ours], _PROBE_EVERY if self._holds_all() else _AGAIN)
             if ours in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._changed_reader.recv(4096)
@@ -118,8 +131,9 @@ class PostgresWakeup(Wakeup):
                 self._adjust(connection)
                 if self._holds_all() != before:
                     self._tell_holders()
-            if time.monotonic() - probed >= _PROBE_EVERY - 0.1:
-                connection.execute("SELECT 1")  # a dead connection shows itself only when it is used
+            if self._doubted or time.monotonic() - probed >= _PROBE_EVERY:
+                self._doubted = False
+                connection.execute("")  # a dead connection shows itself only when it is used
                 probed = time.monotonic()
             connection.pgconn.consume_input()
             while note := connection.pgconn.notifies():

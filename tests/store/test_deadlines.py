@@ -37,7 +37,6 @@ def behind(store: Store, proxy: Proxy, database_url: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(limited, "PATIENCE", PATIENCE)
     monkeypatch.setattr("nbcluster.store.engine._RECONNECT_FOR", PATIENCE / 2)
     monkeypatch.setattr("nbcluster.store.wakeup_postgresql._PATIENCE", PATIENCE)
-    monkeypatch.setattr("nbcluster.store.wakeup_postgresql._PROBE_EVERY", PATIENCE)
     url = make_url(database_url).set(host="127.0.0.1", port=proxy.port)
     through = open_store(url.render_as_string(hide_password=False))
     yield through
@@ -80,12 +79,18 @@ def test_a_call_that_is_known_to_take_long_is_given_the_time(behind: Store) -> N
         behind.database.read(lambda connection: connection.execute(slow))
 
 
-def test_a_listener_in_a_black_hole_is_replaced(behind: Store, store: Store, proxy: Proxy) -> None:
+@pytest.mark.parametrize("doubted", [False, True], ids=["in its turn", "when work was not announced"])
+def test_a_listener_in_a_black_hole_is_replaced(
+    behind: Store, store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, doubted: bool
+) -> None:
+    monkeypatch.setattr("nbcluster.store.wakeup_postgresql._PROBE_EVERY", 3600.0 if doubted else PATIENCE)
     woken = threading.Event()
     behind.wakeup.subscribe("nbcluster_something", woken.set)
     wait_until(lambda: behind.wakeup.alive, message="the listener")
     sessions = behind.wakeup.sessions
     proxy.black_hole()
+    if doubted:
+        behind.wakeup.doubt()
     wait_until(lambda: not behind.wakeup.alive, message="that the listener sees it")
     proxy.restore()
     wait_until(lambda: behind.wakeup.alive and behind.wakeup.sessions > sessions, message="another session")

@@ -224,25 +224,25 @@ def test_the_jobs_of_a_master_that_is_gone_are_adopted_and_ended(store: Store) -
     register(store, "a-1")
     step = submit(store, 2, master_node_id="kernel-1")
     run(store, step)
-    assert adopt_orphans(store, "a-1", THRESHOLD) == 1
+    assert len(adopt_orphans(store, "a-1", THRESHOLD)) == 1
     assert Coordinator(store, 1.0, 1.0).advance_all("a-1") == 0
     assert store.views.jobs(running_only=True) == []
-    assert adopt_orphans(store, "a-1", THRESHOLD) == 0
+    assert len(adopt_orphans(store, "a-1", THRESHOLD)) == 0
 
 
 def test_the_jobs_of_a_master_that_beats_are_left_to_it(store: Store) -> None:
     register(store, "a-1", "kernel-1")
     submit(store, master_node_id="kernel-1")
-    assert adopt_orphans(store, "a-1", THRESHOLD) == 0
+    assert len(adopt_orphans(store, "a-1", THRESHOLD)) == 0
     lose(store, "kernel-1")
-    assert adopt_orphans(store, "a-1", THRESHOLD) == 1
+    assert len(adopt_orphans(store, "a-1", THRESHOLD)) == 1
 
 
 def test_a_lease_that_lapsed_is_taken(store: Store) -> None:
     register(store, "a-1", "kernel-1")
     submit(store, master_node_id="kernel-1")
     earlier(store, "batch_job_coordination", "last_updated", 60, "1 = 1")
-    assert adopt_orphans(store, "a-1", THRESHOLD) == 1
+    assert len(adopt_orphans(store, "a-1", THRESHOLD)) == 1
     assert count(store, "batch_job_coordination", "master_node_id = 'a-1' AND term = 2") == 1
 
 
@@ -251,5 +251,5 @@ def test_who_may_not_judge_takes_no_lease_but_that_of_a_master_that_is_gone(stor
     submit(store, master_node_id="kernel-1")
     gone = submit(store, master_node_id="kernel-2")
     earlier(store, "batch_job_coordination", "last_updated", 3600, "1 = 1")
-    assert adopt_orphans(store, "a-1", math.inf) == 1
+    assert len(adopt_orphans(store, "a-1", math.inf)) == 1
     assert [lease.job_id for lease in store.coordination.mastered_by("a-1")] == [gone.job_execution_id]

@@ -42,6 +42,7 @@ def test_while_no_job_runs_looks_are_rarer() -> None:
 def test_what_is_announced_need_not_be_polled_for_often() -> None:
     assert poll_pause(1.0, announced=False) == 1.0
     assert poll_pause(1.0, announced=True) == 10.0
+    assert poll_pause(1.0, 400, announced=True) == 40.0
 
 
 def test_the_first_time_is_now_and_the_next_within_the_pause(clock: Clock) -> None:

@@ -75,6 +75,7 @@ class PostgreSQL(Dialect):
             max_overflow=0,
             pool_timeout=30,
             pool_recycle=1800,
+            pool_use_lifo=True,  # one connection that is hot serves better than two that are cold
             isolation_level="READ COMMITTED",
             connect_args={
                 "connect_timeout": 5,
