@@ -49,7 +49,7 @@ def finish_by_hand(store: Store, step: int) -> None:
         "AND step_execution_id NOT IN (SELECT step_execution_id FROM batch_results)",
         "INSERT INTO batch_events (event_time, phase, step_execution_id, members) SELECT last_updated, 'COMPLETED', "
         f"{step}, partition_key FROM batch_partitions WHERE master_step_execution_id = {step} "
-        "AND partition_index % 100 = 0",
+        "AND mod(partition_index, 100) = 0",
         f"UPDATE batch_step_execution SET status = 'COMPLETED' WHERE step_execution_id = {step}",
         "UPDATE batch_job_execution SET status = 'COMPLETED' WHERE status = 'STARTED'",
         "UPDATE batch_job_coordination SET status = 'COMPLETED' WHERE status = 'STARTED'",

@@ -5,28 +5,16 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
-import math
 import os
-import signal
 import sys
-import threading
-import time
-from types import FrameType
+from collections.abc import Callable
 from typing import NoReturn
 
 from nbcluster import __version__
 from nbcluster.config import Settings, load_settings, setting_names, usable_cores
 from nbcluster.errors import NBClusterError, UsageError
-from nbcluster.member import PYTHON, Member
 from nbcluster.node.executor import Executor
-from nbcluster.node.loop import WorkerLoop
-from nbcluster.node.worker import Worker
-from nbcluster.store import Store, open_store
-from nbcluster.store.wakeup import WORK, control_topic, node_topic
 
-log = logging.getLogger("nbcluster.node")
-
-_GAVE_UP = 75
 _OPTIONS = (
     "url",
     "slots",
@@ -76,19 +64,36 @@ def main(argv: list[str] | None = None) -> int:
         lock_file = options.pop("lock_file")
         settings = load_settings(options)
         held = _hold_lock(lock_file)
-        store = open_store(settings.url, initialize=settings.initialize_schema, key_file=settings.key_file, pool_size=2)
     except NBClusterError as error:
         print(f"nbcluster-node: {error}", file=sys.stderr)
         return error.exit_code
     try:
-        return NodeProcess(store, settings).run()
+        return _run(settings)
     except NBClusterError as error:
         print(f"nbcluster-node: {error}", file=sys.stderr)
         return error.exit_code
     finally:
-        store.close()
         if held is not None:
             os.close(held)
+
+
+def _run(settings: Settings) -> int:
+    """Start the children, and while they start, load what talks to the database."""
+    wakes: list[Callable[[], None]] = []
+
+    def ended() -> None:
+        for wake in wakes:
+            wake()
+
+    threads = max(1, usable_cores() // settings.slots)
+    executor = Executor(settings.slots, settings.interrupt_grace, threads, ended)
+    executor.start()
+    try:
+        from nbcluster.cli.serving import serve
+
+        return serve(settings, executor, wakes.append)
+    finally:
+        executor.stop()
 
 
 def _hold_lock(path: str | None) -> int | None:
@@ -98,108 +103,6 @@ def _hold_lock(path: str | None) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
-
-
-class NodeProcess:
-    """A node from its registration to its orderly end."""
-
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store = store
-        self._settings = settings
-        self._signals = 0
-        self._draining = False
-        self._told = threading.Event()
-        threads = max(1, usable_cores() // settings.slots)
-        self._executor = Executor(settings.slots, settings.interrupt_grace, threads, self._ended)
-        self._member = Member(
-            store,
-            settings,
-            slots=settings.slots,
-            prefix=settings.node_id_prefix,
-            busy=self._busy,
-            moved=self._moved,
-            drain=self._drain,
-        )
-        self._worker = Worker(store, self._executor, self._member.heartbeat.node, self._member.heartbeat.in_touch)
-        self._loop = WorkerLoop(self._worker, self._member.poll_pause, store.wakeup.doubt)
-
-    def _ended(self) -> None:
-        self._loop.wake()
-
-    def _busy(self) -> int:
-        return self._worker.busy
-
-    def _moved(self, node_id: str) -> None:
-        self._worker.moved(node_id)
-        self._loop.wake()
-        self._listen()
-
-    def _drain(self) -> None:
-        self._draining = True
-        self._told.set()
-
-    def _announced(self) -> None:
-        self._loop.announced()
-        self._member.stir()
-
-    def _listen(self) -> None:
-        self._store.wakeup.subscribe(node_topic(self._member.node_id), self._announced)
-        self._store.wakeup.subscribe(control_topic(self._member.node_id), self._member.beat_now)
-
-    def run(self) -> int:
-        """Serve until a signal, or until the database has been away for too long."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-        self._executor.start()
-        self._store.wakeup.subscribe(WORK, self._announced)
-        self._listen()
-        self._member.start()
-        self._loop.start()
-        log.info(
-            "%s is ready: %d slots, Python %s, %s; a lost node's work moves within %.0f s",
-            self._member.node_id, self._settings.slots, PYTHON, self._store.url, self._settings.failover_time,
-        )  # fmt: skip
-        while not self._told.wait(1.0):
-            if self._member.without_database > self._settings.database_patience:
-                log.error("no database for %.0f s: giving up", self._settings.database_patience)
-                self._executor.stop()
-                return _GAVE_UP
-        return self._leave()
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-        self._told.set()
-
-    def _leave(self) -> int:
-        """Claim nothing, hand back what has not begun, finish or hand back what runs, then go."""
-        log.info("%s is told to stop: handing back its work", self._member.node_id)
-        self._worker.draining = self._member.heartbeat.draining = True
-        self._member.stop_watching()
-        try:
-            self._store.nodes.drain(self._member.node_id)
-            self._worker.hand_back_queued()
-            if self._draining:
-                # Nobody waits for a node that was told to drain: what runs may take its time, unless a signal comes.
-                self._wait_until_idle(math.inf, signals=1)
-            self._wait_until_idle(self._settings.shutdown_grace)
-            if self._worker.held:
-                self._worker.hand_back_all()
-                self._wait_until_idle(self._settings.interrupt_grace + 5.0, patient=True)
-        finally:
-            self._loop.stop()
-            self._executor.stop()
-            self._member.leave()
-        log.info("%s has left", self._member.node_id)
-        return 0
-
-    def _wait_until_idle(self, seconds: float, *, signals: int = 2, patient: bool = False) -> None:
-        """Until nothing is held; ends early when so many ``signals`` have come, unless ``patient``."""
-        deadline = time.monotonic() + seconds
-        given_up = self._settings.database_patience
-        while self._worker.held and time.monotonic() < deadline and (patient or self._signals < signals):
-            if self._member.without_database > given_up:
-                return
-            time.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ class Claiming:
     def might_claim(self, held: int) -> bool:
         """Whether any step could be wanted; spares the look at the steps when the queue is full."""
         slots, running = self._executor.ready, len(self._executor.running())
+        if not slots:
+            return False  # no child is up: the first that is wakes the node
         queued = max(0, held - running)
         if running < slots or not self._paces:
             return queued < slots or not self._paces

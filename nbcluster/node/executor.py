@@ -130,9 +130,9 @@ class Executor:
 
     def stop(self, timeout: float = 10.0) -> None:
         """Kill every child and end the thread."""
-        self._stopping = True
-        self._wake()
-        if self._thread.is_alive():
+        if self._thread.is_alive():  # else its pipe is closed, and that descriptor may be something else by now
+            self._stopping = True
+            self._wake()
             self._thread.join(timeout)
 
     def _ask(self, action: Callable[[], None]) -> None:
