@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import queue
 import secrets
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos import faults
-from tests.chaos.run import Run, run_fault
-from tests.chaos.server import OwnServer, own_server
+from tests.chaos.run import run_fault
+from tests.chaos.server import ROOT, OwnServer, own_server
 from tests.conftest import RUN
 from tests.postgres import NoPostgres
 
@@ -27,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=1, metavar="N", help="run with N seeds, one after the other")
     made.add_argument("--smoke", action="store_true", help="only the faults of the quick tier")
     made.add_argument("--list", action="store_true", help="print the faults and end")
+    made.add_argument("--lane", choices=faults.EVERYWHERE, help=argparse.SUPPRESS)
+    made.add_argument("--part", choices=("faults", "figures"), help=argparse.SUPPRESS)
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the files of the runs that fail")
     return made
 
@@ -49,26 +56,98 @@ def surroundings() -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    chosen = [
-        one
-        for one in faults.load().values()
-        if (not options.only or any(word in one.name for word in options.only)) and (one.smoke or not options.smoke)
-    ]
     if options.list:
-        for one in chosen:
+        for one in chosen(options):
             print(f"{one.name:32} {','.join(one.databases):18} {one.title}")
         return 0
-    first = options.seed or secrets.randbelow(10**6) + 1
+    options.seed = options.seed or secrets.randbelow(10**6) + 1
     begin = time.monotonic()
-    runs: list[Run] = []
+    bad: list[str] = []
+    number = 0
+    for seed in range(options.seed, options.seed + options.seeds):
+        print(f"seed {seed}  (repeat with --seed {seed})", flush=True)
+        for lanes in plan(options, seed):
+            for line in together(lanes):
+                print(line, flush=True)
+                number += " invariants " in line
+                if " VIOLATED " in line or " ERROR " in line:
+                    bad.append(
+                        f"{line[:150]}\n    repeat: python -m tests.chaos --only {line.split()[0]} --seed {seed}"
+                    )
+    print(f"\n{number} runs, {len(bad)} bad, {time.monotonic() - begin:.0f} s", *bad, sep="\n  ", flush=True)
+    return 1 if bad or not number else 0
+
+
+def chosen(options: argparse.Namespace) -> list[faults.Fault]:
+    wanted = options.only or [""]
+    return [
+        one
+        for one in faults.load().values()
+        if any(word in one.name for word in wanted)
+        and (one.smoke or not options.smoke)
+        and options.part in (None, "figures" if one.alone else "faults")
+    ]
+
+
+def plan(options: argparse.Namespace, seed: int) -> list[list[list[str]]]:
+    """What runs after each other, each a list of commands that run at the same time.
+
+    Most of a fault's time is waiting for a threshold, so the databases share the machine;
+    what measures comes last and alone.
+    """
+    common = ["--seed", str(seed), *(word for one in options.only for word in ("--only", one))]
+    common += ["--smoke"] if options.smoke else []
+    common += ["--keep", str(options.keep)] if options.keep else []
+    databases = [options.database] if options.database else list(faults.EVERYWHERE)
+    lanes = [[*common, "--lane", database, "--part", "faults"] for database in databases]
+    return [lanes, *([[*common, "--lane", database, "--part", "figures"]] for database in databases)]
+
+
+def together(lanes: list[list[str]]) -> Iterator[str]:
+    """The lines that these print, as they come."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "tests.chaos", *lane], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for lane in lanes
+    ]
+
+    def relay(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line.rstrip("\n"))
+        if process.wait():
+            lines.put(f"a lane ended with exit code {process.returncode}: ERROR ")
+        lines.put(None)
+
+    for process in processes:
+        threading.Thread(target=relay, args=(process,), daemon=True).start()
+    try:
+        for _ in processes:
+            while (line := lines.get()) is not None:
+                yield line
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+
+
+def lane(options: argparse.Namespace) -> int:
+    """One database's share, in this process."""
+    mine = [one for one in chosen(options) if options.lane in one.databases]
+    if not mine:
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with surroundings(), contextlib.ExitStack() as stack:
-        server = start_server(stack, options.database)
-        for seed in range(first, first + options.seeds):
-            print(f"seed {seed}  (repeat with --seed {seed})", flush=True)
-            for one in chosen:
-                runs += run_everywhere(one, options, seed, server)
-    report(runs, time.monotonic() - begin)
-    return 0 if all(run.good for run in runs) else 1
+        server = start_server(stack, options.lane)
+        if server is None and options.lane == faults.POSTGRESQL:
+            return 0
+        for one in mine:
+            if missing := one.missing():
+                print(f"{one.name:32} {options.lane:10} left out: {missing}", flush=True)
+                continue
+            run = run_fault(one, options.lane, options.seed, server, lambda text: print(text, flush=True), options.keep)
+            print(run.line(), flush=True)
+    return 0
 
 
 def start_server(stack: contextlib.ExitStack, database: str | None) -> OwnServer | None:
@@ -81,27 +160,6 @@ def start_server(stack: contextlib.ExitStack, database: str | None) -> OwnServer
         return None
 
 
-def run_everywhere(
-    one: faults.Fault, options: argparse.Namespace, seed: int, server: OwnServer | None
-) -> Iterator[Run]:
-    for database in one.databases:
-        if options.database not in (None, database) or (database == faults.POSTGRESQL and server is None):
-            continue
-        if missing := one.missing():
-            print(f"{one.name:32} {database:10} left out: {missing}", flush=True)
-            continue
-        run = run_fault(one, database, seed, server, lambda text: print(text, flush=True), options.keep)
-        print(run.line(), flush=True)
-        yield run
-
-
-def report(runs: list[Run], seconds: float) -> None:
-    bad = [run for run in runs if not run.good]
-    print(f"\n{len(runs)} runs, {len(bad)} bad, {seconds:.0f} s")
-    for run in bad:
-        print(f"  {run.line()}")
-        print(f"    repeat: python -m tests.chaos --only {run.fault} --database {run.database} --seed {run.seed}")
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    given = parser().parse_args()
+    raise SystemExit(lane(given) if given.lane else main())

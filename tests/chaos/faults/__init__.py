@@ -39,6 +39,11 @@ class Fault:
         return ""
 
     @property
+    def alone(self) -> bool:
+        """Whether it measures, and so wants the machine for itself."""
+        return self.name.startswith(("figure-", "C1-"))
+
+    @property
     def title(self) -> str:
         return " ".join((self.act.__doc__ or "").split("\n", maxsplit=1)[0].split())
 

@@ -12,7 +12,7 @@ from tests.chaos.network import Link
 from tests.cluster.nodes import NodeProcess
 
 MANY = 10_000
-EACH = 0.02
+EACH = 0.01
 
 
 def _timed(lab: ChaosLab, name: str) -> float:
