@@ -35,7 +35,7 @@ class Start:
         wait_until(lambda: len(os.listdir(self.folder)) >= self.racers, message="the other racers", interval=0.001)
 
     def let_another_in(self, name: str) -> None:
-        """Go on when somebody else has come as far: however slow the machine, it is a race."""
+        """Go on when somebody else has tried too: however slow the machine, it is a race."""
         Path(self.folder, f"{name}.began").touch()
         wait_until(lambda: len(os.listdir(self.folder)) >= self.racers + 2, message="another racer", interval=0.001)
 
@@ -79,10 +79,11 @@ def claim_all(url: str, step_id: int, limit: int, name: str, start: Start) -> li
     taken = []
     with opened(url, name, start) as store:
         step = started_step(store, step_id)
-        while claims := take(store, step, name, limit):
-            if not taken:
-                start.let_another_in(name)
+        claims = take(store, step, name, limit)
+        start.let_another_in(name)
+        while claims:
             taken += [(claim.partition_id, claim.attempt) for claim in claims]
+            claims = take(store, step, name, limit)
     return taken
 
 
