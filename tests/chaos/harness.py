@@ -18,9 +18,10 @@ from sqlalchemy import make_url
 
 import nbcluster as nb
 from tests.chaos import hostility, workload
-from tests.chaos.history import Harm, History, Note, Submission, read_notes, read_tables
+from tests.chaos.history import Harm, History, Note, Submission
 from tests.chaos.leftovers import end_in_good_order, left_behind
 from tests.chaos.network import Link
+from tests.chaos.reading import read_notes, read_tables
 from tests.chaos.server import ROOT, OwnServer
 from tests.chaos.watching import IdleWatch
 from tests.cluster.database import Tables, prepare

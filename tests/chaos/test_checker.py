@@ -20,8 +20,8 @@ from tests.chaos.history import (
     Result,
     Step,
     Submission,
-    parse_notes,
 )
+from tests.chaos.reading import parse_notes
 
 JOB, STEP, AFTER = 1, 10, 11
 LOSS = frozenset({"loss"})

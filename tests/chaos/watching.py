@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
-from tests.chaos.history import Idle, read_notes
+from tests.chaos.history import Idle
+from tests.chaos.reading import read_notes
 
 if TYPE_CHECKING:
     from tests.chaos.harness import ChaosLab

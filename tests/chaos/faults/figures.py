@@ -7,8 +7,9 @@ import time
 
 from tests.chaos.faults import fault
 from tests.chaos.harness import DEFAULTS, ChaosLab
-from tests.chaos.history import Event, read_tables
+from tests.chaos.history import Event
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.reading import read_tables
 from tests.cluster.nodes import NodeProcess
 from tests.waiting import wait_until
 

@@ -63,8 +63,19 @@ class Composition:
             self.links[node.pid] = link
 
     def strike(self) -> None:
-        victim = self.nemesis.random_node()
-        self.lab.random.choice(self.acts)(victim)
+        self.lab.random.choice(self.acts)(self.busy_node())
+        time.sleep(self.lab.random.uniform(0.0, 0.5))
+
+    def busy_node(self) -> NodeProcess:
+        """A node that holds work, if one does soon: nothing is learnt from harm to those that still start."""
+        owners = "SELECT DISTINCT assigned_node FROM batch_partitions WHERE status = 'CLAIMED'"
+        for _ in range(30):
+            held = {row[0] for row in self.lab.tables.rows(owners)}
+            busy = [node for node in self.lab.nodes if held & set(node.ids)]
+            if busy:
+                return self.lab.random.choice(busy)
+            time.sleep(0.1)
+        return self.nemesis.random_node()
 
     def kill(self, victim: NodeProcess) -> None:
         self.nemesis.kill(victim)
