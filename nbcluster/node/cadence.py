@@ -18,8 +18,8 @@ SCANS = 0.4
 POLLS = 10.0
 """Looks for work in a second that announcements should have told of, by all members together."""
 
-IDLE = 4.0
-"""So many times as long a pause is made while no job is running: nobody has anything to lose."""
+IDLE_SWEEPS = 2.0
+"""The same while no job is running: nobody has anything to lose, and who ended should still be seen soon."""
 
 RARELY = 10.0
 """So many times as long a pause is made between two looks at what is announced, while announcements arrive."""
@@ -27,7 +27,7 @@ RARELY = 10.0
 
 def sweep_pause(interval: float, members: int, *, working: bool) -> float:
     """Seconds between two looks for lost nodes by one of so many members; ``interval`` at least."""
-    return max(interval, members / SWEEPS) * (1.0 if working else IDLE)
+    return max(interval, members / (SWEEPS if working else IDLE_SWEEPS))
 
 
 def scan_pause(interval: float, members: int) -> float:
