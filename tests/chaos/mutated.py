@@ -54,10 +54,18 @@ def without(statement: Any, *columns: str) -> Any:
 
 @patch
 def grace_removed() -> None:
-    """A node judges the others whether or not it was itself in contact."""
+    """A node judges the others whether or not it was itself in contact, and however new the server is."""
+    import dataclasses
+    import math
+
     from nbcluster.node.heartbeat import Heartbeat
+    from nbcluster.store.lookout import Lookout
+
+    def look(self: Any, *thresholds: float) -> Any:
+        return dataclasses.replace(looked(self, *thresholds), database_age=math.inf)
 
     replace(Heartbeat, "unbroken_for", lambda self, seconds: True)
+    looked = replace(Lookout, "look", look)
 
 
 @patch
@@ -166,7 +174,7 @@ def two_transactions() -> None:
 @patch
 def term_ignored() -> None:
     """A master writes whatever its term is; the rightful one is slow."""
-    from nbcluster.master import coordinator
+    from nbcluster.master.coordinator import Coordinator
     from nbcluster.store.advancing import Advancing
 
     def build(self: Any) -> None:
@@ -175,10 +183,8 @@ def term_ignored() -> None:
 
     built = replace(Advancing, "_build", build)
     if not kernel():
-        from nbcluster import member
-
-        replace(coordinator, "advance_jobs", lambda store, node_id: 0)
-        replace(member, "advance_jobs", lambda store, node_id: 0)
+        replace(Coordinator, "advance_all", lambda self, node_id: 0)
+        replace(Coordinator, "watch", lambda self, job_id, term: None)
 
 
 @patch
