@@ -12,14 +12,12 @@ Which process owns what::
 
     pytest --pipe--> supervisor (this file, run with --supervise) --> postgres
 
-The supervisor holds the reading end of a pipe.  However its parent ends, with
-``kill -9`` too, the pipe closes (or the parent's id changes); the supervisor
-then stops the server and removes its directory.  Should the supervisor itself be
-killed, Linux stops the server.
+The supervisor holds the reading end of a pipe.  However its parent ends, with ``kill -9`` too, the
+pipe closes (or the parent's id changes); the supervisor then stops the server and removes its
+directory.  Should the supervisor itself be killed, Linux stops the server.
 
-PostgreSQL refuses to run as root, so root starts it as ``postgres`` or
-``nobody``; binaries which that user cannot reach (a wheel in a virtual
-environment below ``/root``) are copied to where it can.
+PostgreSQL refuses to run as root, so root starts it as ``postgres`` or ``nobody``;
+binaries which that user cannot reach (below ``/root``) are copied to where it can.
 
 ``python -m tests.postgres`` prints the URL of such a server and serves until Ctrl-C.
 """
