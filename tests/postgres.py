@@ -12,9 +12,8 @@ Which process owns what::
 
     pytest --pipe--> supervisor (this file, run with --supervise) --> postgres
 
-The supervisor holds the reading end of a pipe.  However its parent ends, with ``kill -9`` too, the
-pipe closes (or the parent's id changes); the supervisor then stops the server and removes its
-directory.  Should the supervisor itself be killed, Linux stops the server.
+The supervisor holds the reading end of a pipe.  However its parent ends, the pipe closes (or the parent's id
+changes); it then stops the server and removes its directory.  When it is killed itself, Linux stops the server.
 
 PostgreSQL refuses to run as root, so root starts it as ``postgres`` or ``nobody``;
 binaries which that user cannot reach (below ``/root``) are copied to where it can.
@@ -387,7 +386,7 @@ def supervise(source: str) -> int:
 
 
 def main() -> int:
-    """Print a URL and serve until Ctrl-C or SIGTERM."""
+    """Print a URL and serve."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), postgres_server() as server:
         print(server.url, flush=True)

@@ -116,8 +116,7 @@ nodes = Table(
     Column("python", String(20), nullable=False, server_default=""),
     Column("version", String(40), nullable=False, server_default=""),
     Column("labels", Text, nullable=False, server_default="[]"),  # a JSON list: "gpu", "mem=64"
-    # Whether it holds the sign of life whose loss means that its process has ended (see presence.py).
-    Column("watched", SmallInteger, nullable=False, server_default=text("0")),
+    Column("watched", SmallInteger, nullable=False, server_default=text("0")),  # holds a sign of life (presence.py)
     _one_of("status", NodeStatus),
 )
 
@@ -371,8 +370,7 @@ events = Table(
     Column("step_execution_id", BigInteger),
     Column("node_id", String(NODE_ID_LENGTH)),
     Column("term", BigInteger),
-    # What happened to partitions: "id:attempt id:attempt ...", one row for all that one transaction moved.
-    Column("members", Text),
+    Column("members", Text),  # partitions, as "id:attempt id:attempt ..."
     Column("detail", Text),
 )
 Index(None, events.c.job_execution_id)
