@@ -63,8 +63,16 @@ class Composition:
             self.links[node.pid] = link
 
     def strike(self) -> None:
+        self.keep_three()
         self.lab.random.choice(self.acts)(self.busy_node())
         time.sleep(self.lab.random.uniform(0.0, 0.5))
+
+    def keep_three(self) -> None:
+        """A node that was started while the database was away has ended by itself, saying so."""
+        for node in [one for one in self.lab.nodes if not one.running]:
+            assert node.process.returncode == 3, node.said()
+            self.lab.gone(node)
+            self.add()
 
     def busy_node(self) -> NodeProcess:
         """A node that holds work, if one does soon: nothing is learnt from harm to those that still start."""
@@ -121,6 +129,7 @@ def _composition(lab: ChaosLab, seconds: float, again: int, once: int) -> None:
     composition.nemesis.kill(kernel)
     while time.monotonic() < end:
         composition.strike()
+    composition.keep_three()
     lab.settle(180.0)
     lab.figures["struck"] = len(lab.strikes)
 
