@@ -27,7 +27,7 @@ from nbcluster.store import Store
 
 log = logging.getLogger(__name__)
 
-COMPARE_EVERY = 5.0
+COMPARE_EVERY = 0.5
 """Seconds between two comparisons of this node's claims here and in the database, after a connection broke."""
 
 COMPARE_RARELY = 60.0
@@ -104,6 +104,7 @@ class Worker:
         self._hand_back_stuck()
         self._prepare()
         self._look_for_retries()
+        self._maybe_work |= self._was_interrupted()
         if self.draining or not self._maybe_work or not self._in_touch():
             return self._pause()
         return self._claim_more()
@@ -117,7 +118,13 @@ class Worker:
             pauses.append(self._reporting.pause)
         if self._retries_at:
             pauses.append(max(0.0, self._retries_at[0] - time.monotonic()))
+        if self._was_interrupted():
+            pauses.append(COMPARE_EVERY)
         return min(pauses, default=None)
+
+    def _was_interrupted(self) -> bool:
+        """Whether an answer may have been lost since the last comparison of claims."""
+        return self._store.database.interruptions != self._compared_after
 
     def _look_for_retries(self) -> None:
         """Whether one that was recorded here is due: nobody announces it."""
@@ -277,7 +284,7 @@ class Worker:
     def _give_back_unknown(self) -> None:
         """Return claims that are ours in the database but not here: the answer to their COMMIT was lost."""
         now, interruptions = time.monotonic(), self._store.database.interruptions
-        due = COMPARE_EVERY if interruptions != self._compared_after else COMPARE_RARELY
+        due = COMPARE_EVERY if self._was_interrupted() else COMPARE_RARELY
         if now - self._compared_at < due:
             return
         self._compared_at, self._compared_after = now, interruptions

@@ -10,7 +10,7 @@ import pytest
 from nbcluster.newjob import NewPartition
 from nbcluster.records import Claim, StepToRun
 from nbcluster.store import Store
-from tests.builders import a_new_partition, completed, handed_back, some_new_partitions
+from tests.builders import a_new_partition, a_new_step, completed, handed_back, some_new_partitions
 from tests.store import processes as elsewhere
 from tests.store.acts import at_once, count, ids, indexes, lose, owners, register, run, statuses, submit, take
 from tests.store.conftest import RACERS, OpenStore
@@ -32,12 +32,22 @@ def claim(
 
 
 def test_own_work_is_claimed_first_then_free_then_that_of_others(store: Store) -> None:
-    step = submit(store, assigned("b-1", None, "a-1", "b-1", None, "a-1"))
+    mixed = assigned("b-1", None, "a-1", "b-1", None, "a-1")
+    step = submit(store, mixed, step=a_new_step(strategy="somebody's own"))
     assert claim(store, step, "a-1", 1) == [2]
     assert claim(store, step, "a-1", 2) == [1, 5]
     assert claim(store, step, "a-1", 9) == [4]
     assert claim(store, step, "a-1", 9) == []
     assert claim(store, step, "a-1", 9, steal=True) == [0, 3]
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "least_loaded", "fixed_node_count"])
+def test_what_came_back_goes_first_where_all_had_owners(store: Store, strategy: str) -> None:
+    register(store, "a-1", "b-1")
+    step = submit(store, assigned(*["a-1", "b-1"] * 4), step=a_new_step(strategy=strategy))
+    assert claim(store, step, "b-1", 2) == [1, 3]
+    lose(store, "b-1")
+    assert claim(store, step, "a-1", 2) == [1, 3]
 
 
 def test_work_of_others_is_taken_from_its_far_end(store: Store) -> None:

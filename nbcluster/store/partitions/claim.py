@@ -22,6 +22,9 @@ PENDING = literal(PartitionStatus.PENDING.value, literal_execute=True)
 CLAIMED = literal(PartitionStatus.CLAIMED.value, literal_execute=True)
 
 
+_OWNER_FOR_EACH = frozenset({"round_robin", "fixed_node_count", "least_loaded"})
+
+
 def still(*expected: PartitionStatus) -> ColumnElement[bool]:
     """The guard of a statement that names its partitions by key: they are in one of these states.
 
@@ -103,11 +106,16 @@ class Claims:
     def claim(self, step: StepToRun, node_id: str, limit: int, *, free: bool, steal: bool) -> list[Claim]:
         """Up to ``limit`` PENDING partitions of ``step``: first one's own, then unassigned, then others'.
 
+        Under a strategy that gives each partition an owner, what has none came back from a
+        crash or a lost node, and goes first: it has waited longest.
         ``steal`` admits PENDING work that is assigned to other nodes.
         """
         token = secrets.randbits(63)
         bound = {"step": step.step_execution_id, "me": node_id, "token": token}
-        statements = [self._claim_own, *([self._claim_free] if free else []), *([self._claim_others] if steal else [])]
+        own = [self._claim_own]
+        unassigned = [self._claim_free] if free else []
+        first = unassigned + own if step.strategy in _OWNER_FOR_EACH else own + unassigned
+        statements = first + ([self._claim_others] if steal else [])
 
         def work(connection: Connection) -> list[Any]:
             rows: list[Any] = []
