@@ -26,12 +26,12 @@ RARELY = 10.0
 
 
 def sweep_pause(interval: float, members: int, *, working: bool) -> float:
-    """Seconds between two looks for lost nodes by one of so many members; ``interval`` at least."""
+    """Seconds, at most, between two looks for lost nodes by one of so many members."""
     return max(interval, members / (SWEEPS if working else IDLE_SWEEPS))
 
 
 def scan_pause(interval: float, members: int) -> float:
-    """Seconds between two looks for jobs without a master by one of so many members; ``interval`` at least."""
+    """Seconds, at most, between two looks for jobs without a master by one of so many members."""
     return max(interval, members / SCANS)
 
 
@@ -53,7 +53,7 @@ class Due:
 
     def again(self, pause: float) -> None:
         """It comes next after about ``pause`` seconds, and never later than that."""
-        self._at = time.monotonic() + pause * random.uniform(0.7, 1.0)
+        self._at = time.monotonic() + pause * random.uniform(0.5, 1.0)
 
     def sooner(self, pause: float) -> None:
         """It comes within ``pause`` seconds from now."""
