@@ -12,14 +12,14 @@ import time
 SWEEPS = 4.0
 """Looks for lost nodes in a second, by all members together."""
 
+IDLE_SWEEPS = 2.0
+"""The same while no job is running: nobody has anything to lose, and who ended should still be seen soon."""
+
 SCANS = 0.4
 """Looks for jobs without a master in a second, by all members together."""
 
 POLLS = 10.0
 """Looks for work in a second that announcements should have told of, by all members together."""
-
-IDLE_SWEEPS = 2.0
-"""The same while no job is running: nobody has anything to lose, and who ended should still be seen soon."""
 
 RARELY = 10.0
 """So many times as long a pause is made between two looks at what is announced, while announcements arrive."""
