@@ -68,7 +68,8 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         own = any(step.own is not None for step in prepared.steps)
         resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
         if resumed is not None:
-            return _resumed(row_of(store, resumed.job_execution_id), submitted)
+            done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
+            return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
         # Another kernel was quicker to go on with it: that run is what the next look finds.
     return _attached(row_of(store, submitted.job_execution_id), submitted)
 
@@ -82,9 +83,9 @@ def _attached(row: JobRow, submitted: Submitted) -> Stored:
     return Stored(row, submitted.found, note)
 
 
-def _resumed(row: JobRow, submitted: Submitted) -> Stored:
+def _resumed(row: JobRow, submitted: Submitted, completed: int) -> Stored:
     how = "failed" if submitted.found is JobStatus.FAILED else "was stopped"
-    done = f"with {row.partitions_done} of {row.partitions} partitions done"
+    done = f"with {completed} of {row.partitions} partitions done"
     note = f"{row.name}: goes on with the run of {_clock(submitted.created)} that {how}, {done}, {_SAME}"
     return Stored(row, submitted.found, note)
 

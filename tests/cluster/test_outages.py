@@ -145,7 +145,8 @@ def test_lost_answers_to_commits_neither_lose_nor_double_anything(proxied: Proxi
     assert set(proxied.effects.begun().values()) == {1}
     assert proxied.tables.count("batch_results") == 300
     assert not [node.log for node in nodes if "FENCED" in node.said()]
-    assert proxied.tables.value("SELECT max(attempt) FROM batch_partitions") == 2  # a claim that nobody heard of
+    # The answers to three claims were lost: nobody heard of those, perhaps of the same partition's.
+    assert 2 <= proxied.tables.value("SELECT max(attempt) FROM batch_partitions") <= 4
 
 
 @pytest.mark.needs("sessions")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from nbcluster.records import StepToRun
 from nbcluster.store import Store
-from tests.builders import a_new_partition, completed
+from tests.builders import a_new_partition, a_new_step, completed
 from tests.store.acts import (
     count,
     indexes,
@@ -42,6 +42,7 @@ def mixed(store: Store) -> StepToRun:
             a_new_partition(3, assigned_node="a-1"),
             a_new_partition(4),
         ],
+        step=a_new_step(strategy="scale_up"),
     )
     claims = store.claims.claim(step, "a-1", 4, free=True, steal=False)
     assert indexes(claims) == [0, 1, 2, 3]
