@@ -142,19 +142,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         created = allowed and schema.create(database)
         if allowed and not created and (was := upgrade(database)) is not None:
             log.info("%s: the tables are upgraded from schema version %d to %d", database.url, was, SCHEMA_VERSION)
-        cluster_id = schema.check(database)
-        if created and embedded is None:
-            # Whoever makes the tables of a shared database makes its key, as `nbcluster init` does.
-            make_missing_key(cluster_id, key_file)
-        key = embedded_key(embedded) if embedded is not None else shared_key(cluster_id, key_file)
-        signer = Signer(cluster_id, key)
-        if created and embedded is None:
-            schema.record_key(database, signer.mark)
-        if schema.key_mark(database) not in (None, signer.mark):
-            raise ConfigError(
-                f"the key on this machine is not that of {database.url}: copy the file {cluster_id}.key from a machine "
-                "whose nodes work, or name the right one with NBCLUSTER_KEY_FILE"
-            )
+        signer = _signer(database, key_file, created=created)
     except BaseException:
         database.close()
         raise
@@ -163,7 +151,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
     presence = presence_for(database, wakeup)
     return Store(
         database=database,
-        cluster_id=cluster_id,
+        cluster_id=signer.cluster_id,
         signer=signer,
         nodes=NodeRegistry(database),
         jobs=JobRepository(database),
@@ -182,3 +170,27 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         presence=presence,
         lookout=Lookout(database, presence),
     )
+
+
+def _signer(database: Database, key_file: str, *, created: bool) -> Signer:
+    """The signer with the cluster's key.  Whoever made the tables of a shared database makes its key, as init does.
+
+    Raises SchemaMissing, SchemaTooOld, SchemaTooNew or ConfigError.
+    """
+    cluster_id = schema.check(database)
+    embedded = database.dialect.file
+    if embedded is not None:
+        key = embedded_key(embedded)
+    else:
+        if created:
+            make_missing_key(cluster_id, key_file)
+        key = shared_key(cluster_id, key_file)
+    signer = Signer(cluster_id, key)
+    if created and embedded is None:
+        schema.record_key(database, signer.mark)
+    if schema.key_mark(database) not in (None, signer.mark):
+        raise ConfigError(
+            f"the key on this machine is not that of {database.url}: copy the file {cluster_id}.key from a machine "
+            "whose nodes work, or name the right one with NBCLUSTER_KEY_FILE"
+        )
+    return signer
