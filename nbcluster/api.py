@@ -40,13 +40,19 @@ def connect(url: str | None = None, **settings: Any) -> Cluster:
     """Connect to a cluster: the database at ``url``, or this user's own embedded one.
 
     ``settings`` are the names of ``nbcluster.config.Settings``, durations in seconds or
-    with a unit.  Raises DatabaseUnreachable, SchemaMissing, SchemaTooNew or ConfigError.
+    with a unit.  Jobs that everybody left are looked after from here on.  Raises
+    DatabaseUnreachable, SchemaMissing, SchemaTooOld, SchemaTooNew or ConfigError.
     """
-    chosen = load_settings({"url": url, **settings})
-    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
-    cluster = Cluster(store, chosen)
+    cluster = visit(url, **settings)
     cluster.adopt_abandoned()
     return cluster
+
+
+def visit(url: str | None = None, **settings: Any) -> Cluster:
+    """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
+    chosen = load_settings({"url": url, **settings})
+    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    return Cluster(store, chosen)
 
 
 class Cluster:

@@ -54,9 +54,14 @@ def summary(error: BaseException) -> str:
     return cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
 
 
+def storable(text: str) -> str:
+    """Text without what some databases refuse: NUL and lone surrogates."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 def cut(text: str) -> str:
-    """Text that every database accepts: no NUL, no lone surrogates, head and tail of what is too long."""
-    clean = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    """Text that every database accepts: head and tail of what is too long."""
+    clean = storable(text)
     if len(clean) <= LIMIT:
         return clean
     half = LIMIT // 2

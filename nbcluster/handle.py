@@ -243,7 +243,7 @@ class JobHandle(StepHandle):
     def _why_not(self, again: Sequence[int]) -> str:
         state = self._progress().status
         if state is JobStatus.STARTED:
-            return "it is being stopped; wait() for its end" if self._progress().stop_requested else "it is STARTED"
+            return "it is being stopped; wait() for its end" if self._progress().stop_requested else "it is running"
         if state is JobStatus.COMPLETED and not again:
             return "it is complete"
         if self._store.views.job(self.id) is None:

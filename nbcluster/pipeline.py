@@ -193,7 +193,9 @@ class Pipeline:
     def _before(self, name: str, after: After) -> tuple[str, ...]:
         """The names of the steps that it follows, each of them known; its own name is checked too."""
         known = [step.name for step in self._steps]
-        if not isinstance(name, str) or not PRINTABLE.fullmatch(name) or name in (ON_SUCCESS, ON_FAILURE):
+        if name in (ON_SUCCESS, ON_FAILURE):
+            raise InputError(f"{name!r} is the name of the callback's step; give this one another name")
+        if not isinstance(name, str) or not PRINTABLE.fullmatch(name):
             raise InputError(f"{str(name)[:60]!r} cannot name a step; use 1 to 100 printable characters")
         if name in known:
             raise InputError(f"there is a step {name!r} already; give this one another name")

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from nbcluster.config import Settings
 from nbcluster.errors import UnknownJob
+from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
@@ -144,7 +145,7 @@ def _step(
         strategy=_strategy_name(step),
         function=Signed(step.function, mac),
         function_id=hashlib.sha256(step.function).hexdigest(),
-        source=_storable(step.source),
+        source=storable(step.source),
         python=PYTHON,
         max_attempts=settings.max_attempts,
         max_result=settings.max_result,
@@ -230,13 +231,8 @@ def only_step(row: JobRow) -> StepRow:
 
 def _key(key: str, index: int) -> str:
     """A key that every database stores: printable, at most 100 characters, unique by its index."""
-    plain = _storable(key)
+    plain = storable(key)
     return plain if len(plain) <= 100 else f"{plain[:80]}#{index}"
-
-
-def _storable(text: str) -> str:
-    """Text without what some databases refuse: NUL and lone surrogates."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def user_name() -> str:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def cluster_of(options: argparse.Namespace, *, making: bool = False) -> Cluster:
     """The cluster of the URL.  Looking makes no database: a mistyped path should say so."""
-    from nbcluster.api import connect
+    from nbcluster.api import visit
 
     if making:
-        return connect(options.url)
+        return visit(options.url)
     _refuse_absent_file(options.url)
-    return connect(options.url, initialize_schema="never")
+    return visit(options.url, initialize_schema="never")
 
 
 def _refuse_absent_file(url: str | None) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.pacing import retry_pause
@@ -71,18 +72,13 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         claim=claim,
         status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
         exit_code=exit_code,
-        exit_message=_storable(str(head["message"])),
+        exit_message=storable(str(head["message"])[:4000]),
         seconds=outcome.seconds,
         failed_items=min(int(head["failed"]), claim.items),
         peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
     )
-
-
-def _storable(text: str) -> str:
-    """Text that every database accepts."""
-    return text[:4000].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 # --- another try ---------------------------------------------------------------

@@ -42,27 +42,6 @@ class Link(Proxy):
         """Breaks that are still to come."""
         return sum(self._breaks.values())
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(self._server, timeout=10)
-            except OSError:  # the server is away: so is this way to it
-                close(client)
-                continue
-            server.settimeout(None)
-            if self._listener is not listener:
-                close(client, server)
-                return
-            with self._lock:
-                self._pairs.append((client, server))
-            muted = threading.Event()
-            for pump in (self._to_server, self._to_client):
-                threading.Thread(target=pump, args=(client, server, muted), daemon=True).start()
-
     def _to_server(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
         prepared: dict[bytes, bytes] = {}
         ran = b""

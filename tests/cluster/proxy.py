@@ -77,9 +77,13 @@ class Proxy:
         while True:
             try:
                 client, _ = listener.accept()
-                server = socket.create_connection(self._server, timeout=10)
             except OSError:
                 return
+            try:
+                server = socket.create_connection(self._server, timeout=10)
+            except OSError:  # the server is away: so is this way to it
+                close(client)
+                continue
             server.settimeout(None)
             if self._listener is not listener:
                 close(client, server)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 
 import nbcluster as nb
-from tests.cluster.database import prepare
+from tests.cluster.database import Tables, prepare
 from tests.waiting import wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,3 +103,16 @@ def test_a_job_is_cancelled_and_goes_on(nbcluster: Run, database_url: str) -> No
         assert resumed.id != job.id
         assert resumed.wait(60).results() == list(range(20))
     assert "cannot be resumed: it is complete" in nbcluster("resume", "slow", code=2).stderr
+
+
+def test_a_command_looks_after_no_job_that_everybody_left(nbcluster: Run, database_url: str) -> None:
+    with nb.connect(database_url) as cluster:
+        cluster.map(sevenths, range(3), name="left")
+    for command in (["nodes"], ["jobs"], ["pause", "left"], ["resume", "left"], ["partitions", "left"]):
+        nbcluster(*command)
+    tables = Tables(database_url)
+    assert tables.value("SELECT max(term) FROM batch_job_coordination") == 1
+    assert tables.count("batch_nodes") == 0
+    with nb.connect(database_url) as cluster:
+        wait_until(lambda: tables.value("SELECT max(term) FROM batch_job_coordination") == 2, message="its adoption")
+        cluster.job("left").cancel()

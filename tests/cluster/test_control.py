@@ -108,9 +108,9 @@ def test_one_partition_can_be_run_again_with_what_follows_from_it(cluster: Any, 
 
 def test_a_running_job_is_not_retried(lab: Lab) -> None:
     job = lab.connect().map(abs, range(3))
-    with pytest.raises(InputError, match="cannot be retried: it is STARTED"):
+    with pytest.raises(InputError, match="cannot be retried: it is running"):
         job.retry()
-    with pytest.raises(InputError, match="cannot be resumed: it is STARTED"):
+    with pytest.raises(InputError, match="cannot be resumed: it is running"):
         job.resume()
 
 

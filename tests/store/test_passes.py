@@ -14,6 +14,7 @@ from nbcluster.node.heartbeat import Heartbeat
 from nbcluster.node.liveness import Liveness
 from nbcluster.store import Store
 from tests.builders import a_new_node
+from tests.clock import Clock
 from tests.store.acts import (
     count,
     earlier,
@@ -30,16 +31,6 @@ from tests.waiting import wait_until
 FRESH_DATABASE = True
 
 INTERVAL, THRESHOLD, CLEANUP = 3.0, 10.0, 30.0
-
-
-class Clock:
-    """This machine's monotonic clock, in the test's hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

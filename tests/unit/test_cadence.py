@@ -6,14 +6,7 @@ from hypothesis import strategies as st
 
 from nbcluster.node import cadence
 from nbcluster.node.cadence import SCANS, SWEEPS, Due, poll_pause, scan_pause, sweep_pause
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
