@@ -13,8 +13,11 @@ from typing import Any
 
 from nbcluster.errors import ConfigError, UsageError
 from nbcluster.notebook import header
-from nbcluster.notebook.commands import CELL, COMMANDS, HELP_FLAGS, LINE, Command, Option, magic
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL, LINE, Command, Option, magic
 from nbcluster.notebook.words import first_word, words
+
+HELP_FLAGS = ("-h", "--help")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,132 +2,25 @@
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from nbcluster.config import parse_count, parse_duration, parse_size
-from nbcluster.errors import ConfigError
-
-LINE = "line"
-CELL = "cell"
-HELP_FLAGS = ("-h", "--help")
-
-Parse = Callable[[str, str], Any]
-
-
-def _text(text: str, name: str) -> str:
-    if not text:
-        raise ConfigError(f"{name}: an empty word says nothing")
-    return text
-
-
-def _identifier(text: str, name: str) -> str:
-    if not text.isidentifier() or keyword.iskeyword(text):
-        raise ConfigError(f"{name}: {text!r} cannot be the name of a Python variable")
-    return text
-
-
-def _index(text: str, name: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(f"{name}: {text!r} is no partition number; they count from 0")
-    return int(text)
-
-
-def _whole(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{name}: {text!r} is no whole number") from None
-
-
-def _not_negative(text: str, name: str) -> int:
-    value = _whole(text, name)
-    if value < 0:
-        raise ConfigError(f"{name}: {value} is too few; write 0 or more")
-    return value
-
-
-def _strategy(text: str, name: str) -> str:
-    return {"fixed": "fixed_node_count"}.get(text, text.replace("-", "_"))
-
-
-def _choice(*choices: str) -> Parse:
-    def parse(text: str, name: str) -> str:
-        if text not in choices:
-            raise ConfigError(f"{name}: {text!r} is not one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option.  Without a ``metavar`` it takes no value and means ``const``."""
-
-    flags: tuple[str, ...]
-    dest: str
-    doc: str
-    metavar: str = ""
-    parse: Parse = _text
-    choices: tuple[str, ...] = ()
-    const: object = True
-    many: bool = False
-    """Whether it may be given several times; its value is then a tuple."""
-
-
-@dataclass(frozen=True, slots=True)
-class Positional:
-    """One word that is told apart by its place."""
-
-    dest: str
-    metavar: str
-    required: bool = False
-    parse: Parse = _text
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One sub-command."""
-
-    name: str
-    kind: str
-    doc: str
-    positionals: tuple[Positional, ...] = ()
-    options: tuple[Option, ...] = ()
-    header: bool = False
-    example: str = ""
-
-    @property
-    def magic(self) -> str:
-        """As one types it."""
-        return magic(self.name, self.kind)
-
-    @property
-    def usage(self) -> str:
-        """As one types it, with its words."""
-        shown = [p.metavar if p.required else f"[{p.metavar}]" for p in self.positionals]
-        target = ["TARGET in EXPR"] if self.header else []
-        options = ["[options]"] if self.options else []
-        return " ".join([self.magic, *shown, *target, *options])
-
-    @property
-    def takes_value(self) -> dict[str, bool]:
-        """For each flag, whether a word follows it."""
-        return {flag: bool(option.metavar) for option in self.options for flag in option.flags}
-
-
-def magic(name: str, kind: str) -> str:
-    """A sub-command as one types it."""
-    shown = "" if name == "status" else f" {name}"
-    return f"{'%%' if kind == CELL else '%'}nbcluster{shown}"
-
+from nbcluster.notebook.declared import (
+    CELL,
+    LINE,
+    Command,
+    Option,
+    Positional,
+    choice,
+    identifier,
+    index,
+    not_negative,
+    strategy,
+    whole,
+)  # fmt: skip
 
 STRATEGIES = ("round_robin", "fixed", "scale_up", "least_loaded")
 PROGRESS = ("auto", "widget", "html", "text", "none")
 
-_OUT = Option(("-o", "--out"), "out", "name for the job handle; also kept as _job", "NAME", _identifier)
+_OUT = Option(("-o", "--out"), "out", "name for the job handle; also kept as _job", "NAME", identifier)
 _NAME = Option(("--name",), "name", "the job's name, for attach; default: the name of -o", "NAME")
 _BLOCK = (
     Option(("-b", "--block"), "block", "wait until the job has ended (default)"),
@@ -143,7 +36,7 @@ _PLACING = (
         "strategy",
         "which node gets what: round_robin (default), fixed, scale_up, least_loaded, or a name of yours",
         "NAME",
-        _strategy,
+        strategy,
         STRATEGIES,
     ),
     Option(("--nodes",), "nodes", "use K nodes (--strategy fixed)", "K", parse_count),
@@ -151,14 +44,14 @@ _PLACING = (
     Option(("--no-transferable",), "transferable", "it fails instead: nothing runs twice", const=False),
 )
 _TRYING = (
-    Option(("--retries",), "retries", "how often an item that raises is tried again (default 0)", "N", _not_negative),
+    Option(("--retries",), "retries", "how often an item that raises is tried again (default 0)", "N", not_negative),
     Option(("--retry-on",), "retry_on", "only for these exceptions; may be given several times", "ERROR", many=True),
     Option(("--retry-wait",), "retry_wait", "pause before the first retry, doubled each time", "D", parse_duration),
     Option(("--timeout",), "timeout", "a partition that runs longer is killed", "D", parse_duration),
-    Option(("--max-errors",), "max_errors", "more failed items than this end the job", "N", _not_negative),
+    Option(("--max-errors",), "max_errors", "more failed items than this end the job", "N", not_negative),
 )
 _CLAIMING = (
-    Option(("--priority",), "priority", "higher ones first (default 0)", "N", _whole),
+    Option(("--priority",), "priority", "higher ones first (default 0)", "N", whole),
     Option(
         ("--require",), "require", "only nodes with this label: gpu, mem>=32; may be given several times", "LABEL",
         many=True,
@@ -167,8 +60,8 @@ _CLAIMING = (
 )  # fmt: skip
 _AFTERWARDS = (
     Option(("--aggregate",), "aggregate", "then fold all values: sum, mean, frame ..., or a function", "NAME"),
-    Option(("--on-success",), "on_success", "then call this function, if all is well", "NAME", _identifier),
-    Option(("--on-failure",), "on_failure", "then call this function, if something failed", "NAME", _identifier),
+    Option(("--on-success",), "on_success", "then call this function, if all is well", "NAME", identifier),
+    Option(("--on-failure",), "on_failure", "then call this function, if something failed", "NAME", identifier),
 )
 _FRESH = Option(("--fresh",), "fresh", "run anew, even if this name, code and input ran before")
 _ENDING = (
@@ -177,7 +70,7 @@ _ENDING = (
         "on_error",
         "raise at the end if an item failed (default), or collect: only frame() tells",
         "raise|collect",
-        _choice("raise", "collect"),
+        choice("raise", "collect"),
         ("raise", "collect"),
     ),
     Option(
@@ -186,7 +79,7 @@ _ENDING = (
 )
 _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
-    Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), _choice(*PROGRESS), PROGRESS),
+    Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
 )
 _JOB = Positional("job", "JOB", required=True)
 _ALL = "of the past too"
@@ -195,7 +88,7 @@ _COMMON = (*_BLOCK, _FRESH, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_END
 _SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON)
 _MAP_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
 _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
-_PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", _index)
+_PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)
 
 COMMANDS = (
     Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
@@ -254,7 +147,7 @@ COMMANDS = (
         "logs",
         LINE,
         "what a partition printed; without a number, the last lines of the job",
-        (_JOB, Positional("partition", "PARTITION", parse=_index)),
+        (_JOB, Positional("partition", "PARTITION", parse=index)),
     ),
     Command("help", LINE, "this list, or one command in full", (Positional("topic", "COMMAND"),)),
     Command(

@@ -10,7 +10,8 @@ from typing import Any
 from IPython.core.error import TryNext
 
 from nbcluster.errors import NBClusterError
-from nbcluster.notebook.commands import CELL, COMMANDS, LINE, Command, Option
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL, LINE, Command, Option
 from nbcluster.notebook.session import Session
 
 _KEYS = {"%nbcluster": LINE, "%%nbcluster": CELL}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 
 from nbcluster.errors import UsageError
-from nbcluster.notebook.commands import CELL, COMMANDS, LINE, Command, Option
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL, LINE, Command, Option
 
 _INTRODUCTION = """Fan a notebook cell out over nodes; the database is the only meeting place.
 

@@ -11,8 +11,8 @@ from nbcluster import display
 from nbcluster.notebook import arguments as lines
 from nbcluster.notebook import completion
 from nbcluster.notebook import help as texts
-from nbcluster.notebook.commands import CELL, LINE
 from nbcluster.notebook.complaints import one_line, usage
+from nbcluster.notebook.declared import CELL, LINE
 from nbcluster.notebook.session import Session
 
 _REGISTERED = "NBCluster"

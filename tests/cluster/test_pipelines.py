@@ -254,7 +254,9 @@ def test_a_pipeline_is_checked_before_anything_is_stored(cluster: Any) -> None:
         pipeline.map("c", abs, after="a", chunk=2)
     with pytest.raises(InputError, match=r"^step 'c' aggregates the values of one step"):
         pipeline.aggregate("c", "sum", after=[])
-    with pytest.raises(InputError, match="^'on_success' is the name of the callback's step; give this one another name"):
+    with pytest.raises(
+        InputError, match=r"^'on_success' is the name of the callback's step; give this one another name"
+    ):
         pipeline.map("on_success", abs, range(2))
     with pytest.raises(InputError, match=r"^unknown option fresh; known are chunk"):
         pipeline.map("c", abs, range(2), fresh=True)

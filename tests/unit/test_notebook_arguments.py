@@ -9,7 +9,8 @@ import pytest
 
 from nbcluster.errors import UsageError
 from nbcluster.notebook.arguments import Arguments, parse
-from nbcluster.notebook.commands import CELL, COMMANDS, LINE
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL, LINE
 from nbcluster.notebook.help import overview, topic
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from nbcluster.errors import InputError
 from nbcluster.notebook.body import Cell, Step, build
-from nbcluster.notebook.commands import CELL, COMMANDS
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL
 from nbcluster.notebook.header import parse, separate
 
 MAP = next(command for command in COMMANDS if command.name == "map" and command.kind == CELL)

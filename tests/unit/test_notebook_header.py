@@ -7,7 +7,8 @@ import ast
 import pytest
 
 from nbcluster.errors import InputError
-from nbcluster.notebook.commands import CELL, COMMANDS
+from nbcluster.notebook.commands import COMMANDS
+from nbcluster.notebook.declared import CELL
 from nbcluster.notebook.header import Header, Parts, parse, separate
 from nbcluster.notebook.words import first_word, words
 
