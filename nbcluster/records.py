@@ -34,6 +34,8 @@ class Node:
     heartbeat_age: float
     labels: tuple[str, ...] = ()
     watched: bool = False
+    environment: str | None = None
+    """The digest of its packages; None while it has not told them."""
 
     @property
     def name(self) -> str:

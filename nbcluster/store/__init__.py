@@ -18,6 +18,7 @@ from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
+from nbcluster.store.environments import Environments
 from nbcluster.store.history import History
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
@@ -47,6 +48,7 @@ class Store:
     cluster_id: str
     signer: Signer
     nodes: NodeRegistry
+    environments: Environments
     jobs: JobRepository
     coordination: Coordination
     advancing: Advancing
@@ -154,6 +156,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         cluster_id=signer.cluster_id,
         signer=signer,
         nodes=NodeRegistry(database),
+        environments=Environments(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
         advancing=Advancing(database),
