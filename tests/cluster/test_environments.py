@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 def test_a_node_tells_what_it_has(lab: Lab) -> None:
     (node,) = lab.nodes(1)
     store = lab.connect().store
-    wait_until(lambda: store.environments.all(), message="the node's packages")
+    wait_until(store.environments.all, message="the node's packages")
     (registered,) = [one for one in store.nodes.all() if one.node_id == node.id]
     assert registered.environment is not None
     assert store.environments.all()[registered.environment] == environment.installed()
@@ -30,6 +30,6 @@ def test_a_node_with_another_package_differs_in_just_that(
         patch.setenv("PYTHONPATH", str(info.parent), prepend=":")
         lab.nodes(1)
     store = lab.connect().store
-    wait_until(lambda: store.environments.all(), message="the node's packages")
+    wait_until(store.environments.all, message="the node's packages")
     (found,) = store.environments.all().values()
     assert dict(found.packages) == {**environment.installed().packages, "abacus": "4.2"}

@@ -51,11 +51,12 @@ def test_of_two_versions_on_the_path_the_one_that_is_imported_counts(tmp_path: P
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Twice\nVersion: {version}\n")
     broken = tmp_path / "first" / "broken-0.dist-info"
     broken.mkdir()
-    script = "import json; from nbcluster.environment import installed; print(json.dumps(installed().packages))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {[str(tmp_path / 'first'), str(tmp_path / 'second')]};{script}"],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+    path = [str(tmp_path / "first"), str(tmp_path / "second")]
+    script = (
+        f"import json, sys; sys.path[:0] = {path}; "
+        "from nbcluster.environment import installed; print(json.dumps(installed().packages))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     found = json.loads(done.stdout)
     assert found["twice"] == "1.0"
     assert "broken" not in found
