@@ -49,6 +49,26 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Rights:
+    """What a login may not do with the tables (``INSERT on batch_nodes``), and what gives it the right."""
+
+    lacking: tuple[str, ...] = ()
+    cure: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """A database as it answers this process; ``round_trip`` and ``clock_ahead`` (of this machine's) in seconds."""
+
+    driver: str
+    server: str
+    round_trip: float
+    clock_ahead: float
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
 class NewNode:
     """What a process says of itself when it registers."""
 

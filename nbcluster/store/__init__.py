@@ -16,6 +16,7 @@ from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
+from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
 from nbcluster.store.environments import Environments
@@ -49,6 +50,7 @@ class Store:
     signer: Signer
     nodes: NodeRegistry
     environments: Environments
+    checkups: Checkups
     jobs: JobRepository
     coordination: Coordination
     advancing: Advancing
@@ -157,6 +159,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         signer=signer,
         nodes=NodeRegistry(database),
         environments=Environments(database),
+        checkups=Checkups(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
         advancing=Advancing(database),
