@@ -10,6 +10,7 @@ from collections.abc import Callable
 from html import escape
 from itertools import groupby
 
+from nbcluster.notebook.drawing import Drawing
 from nbcluster.notebook.model import Segment, View
 from nbcluster.notebook.style import REMNANT, REMNANT_STYLE, SCOPE, STYLE
 
@@ -126,11 +127,6 @@ BLOCKS: tuple[Callable[[View], str], ...] = (
 )
 
 
-def block(content: str) -> str:
-    """A block that can stand alone, wherever the style sheet is."""
-    return f'<div class="{SCOPE}"><div class="nbc-block">{content}</div></div>' if content else ""
-
-
 def remnant(view: View) -> str:
     """One line for a saved notebook whose kernel was killed while it showed this job."""
     return f'{REMNANT_STYLE}<div class="{REMNANT}">{escape(view.remnant)}</div>'
@@ -140,3 +136,12 @@ def page(view: View) -> str:
     """The whole view as one piece of HTML that needs nothing else."""
     blocks = "".join(f'<div class="nbc-block">{text}</div>' for draw in BLOCKS if (text := draw(view)))
     return f'{STYLE}<div class="{SCOPE}" role="group" aria-label="Job {escape(view.name)}">{blocks}</div>'
+
+
+def line(view: View) -> str:
+    """This moment in one line of text, with why nothing moves."""
+    return "; ".join([view.headline, *view.obstacles])
+
+
+JOB = Drawing[View](blocks=BLOCKS, page=page, summary=lambda view: view.summary, headline=line, remnant=remnant)
+"""How the view of a job is drawn."""

@@ -70,3 +70,8 @@ _REMNANT_CSS = """
 
 REMNANT_STYLE = f"<style>{_REMNANT_CSS}</style>"
 STYLE = f"<style>{CSS}</style>"
+
+
+def block(content: str) -> str:
+    """HTML that can stand alone, wherever the style sheet is; nothing of nothing."""
+    return f'<div class="{SCOPE}"><div class="nbc-block">{content}</div></div>' if content else ""

@@ -11,6 +11,7 @@ import pytest
 
 from nbcluster.notebook import render
 from nbcluster.notebook.model import clean, clean_block, duration, summary, view_of, way_on
+from nbcluster.notebook.style import block
 from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
@@ -268,7 +269,7 @@ def test_every_part_can_be_read_aloud() -> None:
 
 def test_equal_content_is_drawn_equally() -> None:
     assert render.page(view_of(a_snapshot())) == render.page(view_of(a_snapshot()))
-    assert render.block("") == ""
+    assert block("") == ""
 
 
 def test_a_paused_job_says_so_until_it_is_stopped() -> None:
