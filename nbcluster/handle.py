@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
@@ -62,6 +62,11 @@ class JobHandle(StepHandle):
     def id(self) -> int:
         """The job execution's id."""
         return self._row.job_execution_id
+
+    @property
+    def uid(self) -> str:
+        """The id that all executions of the job share, and no other job anywhere."""
+        return self._row.uid
 
     @property
     def name(self) -> str:
@@ -154,6 +159,12 @@ class JobHandle(StepHandle):
         return "\n".join(texts)
 
     # --- waiting ----------------------------------------------------------------
+
+    async def _final(self) -> Self:
+        from nbcluster.display import awaited
+
+        async with awaited(self, self._cluster.settings.display):
+            return await super()._final()
 
     def add_done_callback(self, function: Callable[[JobHandle], object]) -> None:
         """Call ``function(handle)`` in this kernel when the job is final.  It dies with the kernel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -61,7 +62,9 @@ def install(shell: Any) -> None:
         return
     magics = NBCluster(shell)
     shell.register_magics(magics)
-    display.install(lambda handle: _mimebundle(handle, shell))
+    display.install(lambda handle: _mimebundle(handle, shell), lambda handle, wanted: _awaited(handle, wanted, shell))
+    drawn = shell.display_formatter.ipython_display_formatter
+    drawn.for_type_by_name("nbcluster.handle", "JobHandle", lambda handle: _draw_once(handle, shell))
     completion.install(shell, magics.session)
 
 
@@ -69,6 +72,20 @@ def _mimebundle(handle: Any, shell: Any) -> dict[str, Any]:
     from nbcluster.notebook.display import mimebundle
 
     return mimebundle(handle, shell)
+
+
+def _awaited(handle: Any, wanted: str, shell: Any) -> AbstractAsyncContextManager[None]:
+    from nbcluster.notebook.job_view import awaited
+
+    return awaited(handle, wanted, shell)
+
+
+def _draw_once(handle: Any, shell: Any) -> None:
+    """Nothing, where this cell's own view of the job stands already.  Else IPython goes on with the other ways."""
+    from nbcluster.notebook.job_view import stands_in_cell
+
+    if not stands_in_cell(handle, shell):
+        raise NotImplementedError
 
 
 def remove(shell: Any) -> None:

@@ -68,6 +68,18 @@ _REMNANT_CSS = """
 .nbcluster-remnant { font-size: 13px; }
 """
 
+CONTROLS = "nbcluster-controls"
+OFFERS = "nbcluster-offers"
+
+# The buttons that stay below a static page are lost with their kernel, too.
+_OFFERS_CSS = """
+.jp-OutputArea-child:has(.nbcluster-offers) + .jp-OutputArea-child
+  .jp-OutputArea-output.jupyter-widgets:not(:has(.nbcluster-controls)) { display: none; }
+"""
+
+OFFERS_BELOW = f'<style>{_OFFERS_CSS}</style><div class="{OFFERS}"></div>'
+"""Stands before a page that has buttons below it."""
+
 REMNANT_STYLE = f"<style>{_REMNANT_CSS}</style>"
 STYLE = f"<style>{CSS}</style>"
 
