@@ -13,7 +13,7 @@ from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, StepRow
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import take_snapshot
+from nbcluster.snapshot import Snapshots
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
@@ -49,6 +49,7 @@ class JobHandle(StepHandle):
         """From now on this handle is of that execution."""
         self._row, self._first_items = row, None
         self._known_steps = None
+        self._snapshots = Snapshots(self._store, row, self._cluster.settings.unreachable_node_threshold)
         self._waiting = Waiting(
             self._cluster,
             row,
@@ -170,7 +171,7 @@ class JobHandle(StepHandle):
 
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
-        return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+        return self._snapshots.take()
 
     def timeline(self) -> pd.DataFrame:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.

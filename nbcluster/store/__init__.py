@@ -27,6 +27,7 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.upgrade import upgrade
@@ -61,6 +62,7 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    standings: Standings
     history: History
     steps: StepViews
     wakeup: Wakeup
@@ -170,6 +172,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        standings=Standings(database),
         history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
