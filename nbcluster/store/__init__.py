@@ -25,6 +25,7 @@ from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.steps import StepViews
@@ -61,6 +62,7 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    overviews: Overviews
     history: History
     steps: StepViews
     wakeup: Wakeup
@@ -170,6 +172,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        overviews=Overviews(database),
         history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
