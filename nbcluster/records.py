@@ -141,6 +141,11 @@ class Claim:
     errors: int = 0
     has_checkpoint: bool = False
 
+    @property
+    def idempotency_key(self) -> str:
+        """What is the same for every attempt and every execution of the partition, and for no other one."""
+        return f"{self.step.uid}/{self.step.name}/{self.index}"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
