@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from nbcluster import display
+
 _NAMES = 10
 _INDENT = " " * 21
 
@@ -80,9 +82,7 @@ class Diagnosis:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from nbcluster.display import mimebundle
-
-        return mimebundle(self)
+        return display.mimebundle(self)
 
 
 def listed(names: Sequence[str], most: int = _NAMES) -> str:

@@ -18,7 +18,7 @@ _OWN = "nbcluster"
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class ThisProcess:
     """This process: what it has, what the names of the notebook come from, and what is imported at all."""
 
     packages: Mapping[str, str]
@@ -40,7 +40,7 @@ class Difference:
         return f"{self.name} {self.there} (here {self.here})" if self.there else f"no {self.name} (here {self.here})"
 
 
-def findings(nodes: Sequence[Node], here: Here, environments: Mapping[str, Environment]) -> list[Finding]:
+def findings(nodes: Sequence[Node], here: ThisProcess, environments: Mapping[str, Environment]) -> list[Finding]:
     """What is to be said of the packages of these nodes; equal nodes are spoken of together."""
     groups: dict[str, list[Node]] = {}
     silent = []
@@ -61,7 +61,7 @@ def findings(nodes: Sequence[Node], here: Here, environments: Mapping[str, Envir
     return found
 
 
-def differences(here: Here, there: Environment) -> list[Difference]:
+def differences(here: ThisProcess, there: Environment) -> list[Difference]:
     """What is here and not the same there: used packages first, then imported ones, other versions before absent."""
     found = [
         Difference(name, version, there.packages.get(name))
@@ -74,7 +74,7 @@ def differences(here: Here, there: Environment) -> list[Difference]:
     )
 
 
-def _of_one(nodes: Sequence[Node], here: Here, found: Sequence[Difference]) -> Iterable[Finding]:
+def _of_one(nodes: Sequence[Node], here: ThisProcess, found: Sequence[Difference]) -> Iterable[Finding]:
     used = [one for one in found if one.name in here.used]
     imported = [one for one in found if one.name in here.imported - here.used]
     versions = [one for one in found if one.there is not None and one.name not in here.used | here.imported]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nbcluster import differences
 from nbcluster.diagnosis import Diagnosis, Finding, Result, listed
-from nbcluster.differences import Here
+from nbcluster.differences import ThisProcess
 from nbcluster.environment import Environment
 from nbcluster.errors import DatabaseUnreachable, LoginRefused, NBClusterError
 from nbcluster.lifecycle import NodeStatus
@@ -41,7 +41,7 @@ class HeldUp:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was gathered.  ``magic`` is how commands are typed here: ``%nbcluster`` or ``nbcluster``."""
+    """What was gathered.  ``magic`` is how commands are typed here: ``%nbcluster``, or ``nbcluster`` and ``given``."""
 
     url: str
     origin: str
@@ -53,11 +53,12 @@ class Facts:
     silent_after: float
     python: str
     version: str
-    here: Here
+    here: ThisProcess
     environments: Mapping[str, Environment] = field(default_factory=dict)
     running_jobs: int = 0
     held_up: tuple[HeldUp, ...] = ()
     magic: str = "%nbcluster"
+    given: str = ""
 
 
 def diagnose(facts: Facts) -> Diagnosis:
@@ -88,14 +89,21 @@ def not_connected(error: NBClusterError) -> Diagnosis:
     seen, _, cure = said.rpartition("; ") if "; " in said else said.partition(": ")
     command = ""
     if isinstance(error, LoginRefused):
-        cure, command = f"{cure}; then try it", "psql -c 'SELECT 1' with the same host, user and database"
+        cure, command = f"{cure}; then try it", f"psql '{_for_psql(said)}' -c 'SELECT 1'"
     elif isinstance(error, DatabaseUnreachable) and "server" in cure:
-        cure, command = "see whether the server runs and may be reached from this machine", "pg_isready -h HOST -p PORT"
+        cure = "see whether the server runs, and whether it can be reached from this machine"
+        command = f"pg_isready -d '{_for_psql(said)}'"
     elif cure.startswith(("run: ", "stop what runs on it, then run: ")):
         cure, _, command = cure.partition(": ")
         cure = "" if cure == "run" else cure
     code = error.exit_code if error.exit_code in (3, 4) else 1
     return Diagnosis([Finding("database", Result.PROBLEM, seen, cure, command)], code)
+
+
+def _for_psql(said: str) -> str:
+    """The URL with which a sentence begins, as PostgreSQL's own programs take it: without driver and password."""
+    url = said.split(maxsplit=1)[0].replace("+psycopg", "", 1)
+    return url.replace(":***@", "@", 1)
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -165,8 +173,8 @@ def _nodes(facts: Facts, workers: Sequence[Node], alive: Sequence[Node]) -> Iter
         seen = f"{_count(len(alive), 'node')} alive, {busy} of {_count(slots, 'slot')} busy"
         yield Finding("nodes", Result.OK, f"{seen}: {_named(alive)}")
     else:
-        anywhere = f"start some here, or on any machine: {start}"
-        yield Finding("nodes", Result.PROBLEM, "no node is alive", anywhere, f"{facts.magic} up 2")
+        here = f"start some on any machine with {start}; or here"
+        yield Finding("nodes", Result.PROBLEM, "no node is alive", here, f"{facts.magic} up 2{facts.given}")
     for node in workers:
         if node.status is NodeStatus.DRAINING and node.heartbeat_age <= facts.silent_after:
             yield Finding("nodes", Result.NOTE, f"{node.node_id} is draining: it takes no more work, and leaves")
@@ -234,7 +242,11 @@ def _jobs(facts: Facts, alive: Sequence[Node]) -> Iterable[Finding]:
         yield Finding("jobs", Result.PROBLEM, f"{len(waiting) - _JOBS} more jobs wait")
     for job in [job for job in facts.held_up if job.paused][:_JOBS]:
         yield Finding(
-            "jobs", Result.NOTE, f"{_job(job)} is paused: {_partitions(job)}", "", f"{facts.magic} resume {job.job_id}"
+            "jobs",
+            Result.NOTE,
+            f"{_job(job)} is paused: {_partitions(job)}",
+            "",
+            f"{facts.magic} resume {job.job_id}{facts.given}",
         )
 
 

@@ -29,6 +29,10 @@ CSS = """
   background: rgba(127, 127, 127, 0.28); margin: 0 0 6px 0; }
 .nbcluster-view .nbc-bar span { height: 100%; min-width: 2px; }
 .nbcluster-view .nbc-bar .nbc-p { background: transparent; }
+.nbcluster-view .nbc-small { width: 120px; margin: 0; display: inline-flex; vertical-align: middle; }
+.nbcluster-view .nbc-wrapped { white-space: normal; overflow-wrap: anywhere; }
+.nbcluster-view table.nbc-findings td { white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
+.nbcluster-view table.nbc-findings pre.nbc-text { margin: 2px 0 4px 0; }
 .nbcluster-view .nbc-legend { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; font-size: 12px; }
 .nbcluster-view .nbc-map { line-height: 0; max-height: 120px; overflow-y: auto; }
 .nbcluster-view .nbc-map span { background: none; }
