@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
@@ -65,6 +66,11 @@ class JobHandle(StepHandle):
         return self._row.job_execution_id
 
     @property
+    def cluster(self) -> Cluster:
+        """The cluster in which it runs."""
+        return self._cluster
+
+    @property
     def name(self) -> str:
         """The name it was submitted under."""
         return self._row.name
@@ -90,9 +96,7 @@ class JobHandle(StepHandle):
         return f"<Job {self.name}: {progress.status}, {done} of {progress.items} items>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from nbcluster.display import mimebundle
-
-        return mimebundle(self)
+        return display.mimebundle(self)
 
     # --- steps ------------------------------------------------------------------
 
@@ -172,6 +176,13 @@ class JobHandle(StepHandle):
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
         return self._snapshots.take()
+
+    def watch(self) -> None:
+        """Show it live in the running cell, whoever submitted it; the view goes on until the job ends.
+
+        Raises InputError outside of a notebook.
+        """
+        display.watch(self)
 
     def timeline(self) -> pd.DataFrame:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.

@@ -25,6 +25,7 @@ from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.standing import Standings
@@ -63,6 +64,7 @@ class Store:
     outcomes: Outcomes
     views: Views
     standings: Standings
+    overviews: Overviews
     history: History
     steps: StepViews
     wakeup: Wakeup
@@ -173,6 +175,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         outcomes=Outcomes(database),
         views=Views(database),
         standings=Standings(database),
+        overviews=Overviews(database),
         history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
