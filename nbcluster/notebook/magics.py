@@ -7,7 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode, observe
 
-from nbcluster import display
+from nbcluster import display, postmortem
 from nbcluster.notebook import arguments as lines
 from nbcluster.notebook import completion
 from nbcluster.notebook import help as texts
@@ -39,6 +39,7 @@ class NBCluster(Magics):
     @line_cell_magic
     def nbcluster(self, line: str, cell: str | None = None) -> Any:
         """Both magics; ``help.overview()`` takes this text's place."""
+        __tracebackhide__ = True
         kind = LINE if cell is None else CELL
         with one_line(self.shell):
             with usage():
@@ -62,6 +63,7 @@ def install(shell: Any) -> None:
     magics = NBCluster(shell)
     shell.register_magics(magics)
     display.install(lambda handle: _mimebundle(handle, shell))
+    postmortem.install(lambda error: _post_mortem(error, shell))
     completion.install(shell, magics.session)
 
 
@@ -71,6 +73,12 @@ def _mimebundle(handle: Any, shell: Any) -> dict[str, Any]:
     return mimebundle(handle, shell)
 
 
+def _post_mortem(error: BaseException, shell: Any) -> None:
+    from nbcluster.notebook.debug_commands import post_mortem
+
+    post_mortem(error, shell)
+
+
 def remove(shell: Any) -> None:
     """Undo ``install``."""
     magics = _installed(shell)
@@ -78,6 +86,7 @@ def remove(shell: Any) -> None:
         return
     magics.session.close()
     shell.configurables.remove(magics)
+    postmortem.install(None)
     completion.remove(shell)
     shell.magics_manager.registry.pop(_REGISTERED, None)
     for kind in (LINE, CELL):

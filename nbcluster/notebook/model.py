@@ -154,6 +154,12 @@ def resume(name: str) -> str:
     return f"%nbcluster resume {_word_of(clean(name))}"
 
 
+def replay_line(name: str, partition: int, step: str | None = None) -> str:
+    """The line that runs a partition again here."""
+    option = f" --step {_word_of(clean(step))}" if step else ""
+    return f"%nbcluster replay {_word_of(clean(name))} {partition}{option}"
+
+
 def _word_of(name: str) -> str:
     return f'"{name}"' if " " in name else name
 
