@@ -34,10 +34,18 @@ def logs(session: Session, arguments: Arguments) -> None:
 
 def error(session: Session, arguments: Arguments) -> None:
     """The traceback of a partition, or each kind of error with its first traceback."""
-    step = _step(session, arguments)
-    text = step.traceback(arguments.partition, lambda partition: replay_line(arguments.job, partition, arguments.step))
-    what = clean(arguments.job) if arguments.partition is None else f"partition {arguments.partition}"
-    say(clean_block(text, longest=len(text)) if text else f"{what}: nothing failed")
+
+    def line(partition: int) -> str:
+        return replay_line(arguments.job, partition, arguments.step)
+
+    text = _step(session, arguments).traceback(arguments.partition, line)
+    if not text:
+        what = clean(arguments.job) if arguments.partition is None else f"partition {arguments.partition}"
+        say(f"{what}: nothing failed")
+        return
+    say(clean_block(text, longest=len(text)))
+    if arguments.partition is not None:
+        say(f"\nTo run it here: {line(arguments.partition)}")
 
 
 def replay(session: Session, arguments: Arguments) -> Any:
