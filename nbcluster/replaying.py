@@ -11,7 +11,7 @@ from typing import Any
 
 from nbcluster import payload
 from nbcluster.errors import InputError, PayloadError
-from nbcluster.here import Call, Here
+from nbcluster.here import Call, Here, users_part
 from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.member import PYTHON
 from nbcluster.node.preparing import Preparing, is_chained
@@ -59,6 +59,7 @@ class Replay:
         try:
             values = opened.run()
         except Exception as error:
+            error.__traceback__ = users_part(error.__traceback__)
             if pdb:
                 post_mortem(error)
             raise

@@ -63,9 +63,7 @@ def replay(session: Session, arguments: Arguments) -> Any:
 
 def post_mortem(error: BaseException, shell: Any) -> None:
     """The traceback, then IPython's debugger; what is raised afterwards shows itself as one line only."""
-    from nbcluster.here import users_part
-
-    trace = users_part(error.__traceback__)
+    trace = error.__traceback__
     lines = shell.InteractiveTB.structured_traceback(type(error), error, trace, tb_offset=0)
     say(shell.InteractiveTB.stb2text(lines))
     if not can_type(shell):
@@ -73,6 +71,5 @@ def post_mortem(error: BaseException, shell: Any) -> None:
         return
     # Where IPython itself puts an exception before %debug looks at it.
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
-    error.__traceback__ = trace
     shell.debugger(force=True)
     shortened(error, shell)
