@@ -61,6 +61,7 @@ class Arguments:
     tail: int | None = None
     attempt: int | None = None
     pdb: bool = False
+    show: bool = False
     node: str = ""
     quiet: bool = False
     progress: str = "auto"

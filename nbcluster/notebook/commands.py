@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nbcluster.config import parse_count, parse_duration, parse_size
 from nbcluster.notebook.declared import (
     CELL,
@@ -91,7 +93,9 @@ _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it ot
 _STEP = Option(("--step",), "step", "of this step of a pipeline", "NAME")
 _PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)
 
-COMMANDS = (
+_SHOW = Option(("--show",), "show", "print the equal Python call, and run nothing")
+
+_DECLARED = (
     Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
     Command(
         "connect",
@@ -205,3 +209,5 @@ COMMANDS = (
         example="%%nbcluster local n in range(3)",
     ),
 )
+
+COMMANDS = tuple(one if one.name == "help" else replace(one, options=(*one.options, _SHOW)) for one in _DECLARED)

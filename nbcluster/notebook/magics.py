@@ -13,7 +13,7 @@ from nbcluster.notebook import completion
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.complaints import one_line, usage
 from nbcluster.notebook.declared import CELL, LINE
-from nbcluster.notebook.session import Session
+from nbcluster.notebook.session import Session, say
 
 _REGISTERED = "NBCluster"
 
@@ -44,6 +44,8 @@ class NBCluster(Magics):
         with one_line(self.shell):
             with usage():
                 arguments = lines.parse(line, kind)
+            if arguments.show:
+                return self._show(arguments, cell)
             if arguments.kind == LINE:
                 from nbcluster.notebook import line_commands
 
@@ -51,6 +53,15 @@ class NBCluster(Magics):
             from nbcluster.notebook import cell_commands
 
             return cell_commands.run(self.session, arguments, line, cell or "")
+
+    def _show(self, arguments: lines.Arguments, cell: str | None) -> None:
+        from nbcluster.notebook import equivalent
+
+        with usage():
+            if cell is None:
+                say(equivalent.of_line(self.session, arguments))
+            else:
+                say(equivalent.of_cell(self.session, arguments, cell))
 
 
 NBCluster.nbcluster.__doc__ = texts.overview()

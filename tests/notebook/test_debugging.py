@@ -184,5 +184,5 @@ def test_pdb_in_plain_python(shares: Notebook, cluster_url: str) -> None:
     )  # fmt: skip
     assert "(Pdb) ('here', 3, 0)" in ran.stdout, ran.stdout + ran.stderr
     assert ran.returncode == 1
-    assert ran.stderr.startswith("Traceback (most recent call last):\n  File \"<shares cell ")
+    assert ran.stderr.startswith('Traceback (most recent call last):\n  File "<shares cell ')
     assert "    12 / part\n" in ran.stderr
