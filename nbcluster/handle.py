@@ -145,15 +145,19 @@ class JobHandle(StepHandle):
             self._raise_unless_completed()
         return self._handle_of(ended).result()
 
-    def failure(self) -> str:
+    @property
+    def _called(self) -> str:
+        return "job"
+
+    def failure(self, called: str = "") -> str:
         """Why the job failed: of each step that failed, at most three groups of errors."""
         if len(self._steps()) == 1:
-            return super().failure()
+            return super().failure(called)
         failed = [step for step in self._store.steps.of_job(self.id) if step.failed]
         texts = [
-            super(JobHandle, self).failure()
+            super(JobHandle, self).failure(called)
             if step.name == self._row.step_name
-            else f"{self.name}: step {self._handle_of(step).failure()}"
+            else f"{self.name}: step {self._handle_of(step).failure(f'{called or self._called}.step({step.name!r})')}"
             for step in failed
         ]
         return "\n".join(texts)
