@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbcluster.api import Cluster
+    from nbcluster.replaying import Replay
+
+log = logging.getLogger(__name__)
 
 _SHOWN_GROUPS = 3
 
@@ -227,10 +231,11 @@ class StepHandle:
 
         return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
 
-    def logs(self, partition: int) -> str:
-        """What the last attempt of a partition printed."""
+    def logs(self, partition: int, tail: int | None = None) -> str:
+        """What the last attempt of a partition printed; of it the last ``tail`` lines."""
         partition = self._check_partition(partition)
-        return self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
+        printed = self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
+        return printed if tail is None else last_lines(printed, tail)
 
     def traceback(self, partition: int) -> str:
         """The remote traceback of a partition's first failed item; empty when none failed."""
@@ -240,9 +245,45 @@ class StepHandle:
         first = next(iter(reader.errors([partition], [offsets[partition]])), None)
         return "" if first is None or first.error is None else first.error.traceback or first.error.message
 
+    # --- debugging --------------------------------------------------------------------
+
+    def replay(self, partition: int, pdb: bool = False, attempt: int | None = None) -> Any:
+        """Run a partition here, in this process, with the code and the inputs that are stored for it.
+
+        Gives its values: a list with one for each item, or the value of a function that is called
+        once.  An exception of the function leaves as it is, and ``%debug`` finds its frames; with
+        ``pdb`` the debugger looks at it first.  ``nb.current()`` answers as it did for ``attempt``,
+        by default the last; ``checkpoint`` is what that attempt found, if it is still stored.  All items
+        are computed, no timeout applies, and nothing is written to the database.
+
+        Raises InputError for a partition or attempt that there is not, PayloadError when this Python
+        cannot rebuild it, SignatureError when it was altered.
+        """
+        __tracebackhide__ = True
+        prepared = self.prepare_replay(partition, attempt)
+        if prepared.warning:
+            log.warning("%s", prepared.warning)
+        return prepared.run(pdb=pdb)
+
+    def prepare_replay(self, partition: int, attempt: int | None = None) -> Replay:
+        """What ``replay`` runs, checked and rebuilt."""
+        from nbcluster.replaying import prepare_replay
+
+        index = self._check_partition(partition)
+        return prepare_replay(self._store, self._row.step_execution_id, index, attempt, self._offsets()[index])
+
+    def inputs(self, partition: int) -> Any:
+        """What a partition is given: the list, range or frame of its items; of ``submit`` the pair (args, kwargs).
+
+        Raises as ``replay`` does.
+        """
+        return self.prepare_replay(partition).inputs()
+
     def _check_partition(self, partition: int) -> int:
         """The number as an int: what comes out of a frame is one of numpy's."""
         number = len(self._offsets())
+        if not number:
+            raise InputError(f"{self.name} has no partitions yet")
         if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
             raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
         return int(partition)
@@ -251,3 +292,8 @@ class StepHandle:
 def starts(sizes: Sequence[int]) -> list[int]:
     """Where each partition begins, from how many items each holds."""
     return [0, *accumulate(sizes)][: len(sizes)]
+
+
+def last_lines(text: str, number: int) -> str:
+    """The last ``number`` lines of a text."""
+    return "".join(text.splitlines(keepends=True)[-number:]) if number > 0 else ""

@@ -16,8 +16,10 @@ from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
+from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
+from nbcluster.store.environments import Environments
 from nbcluster.store.history import History
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
@@ -47,6 +49,8 @@ class Store:
     cluster_id: str
     signer: Signer
     nodes: NodeRegistry
+    environments: Environments
+    checkups: Checkups
     jobs: JobRepository
     coordination: Coordination
     advancing: Advancing
@@ -154,6 +158,8 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         cluster_id=signer.cluster_id,
         signer=signer,
         nodes=NodeRegistry(database),
+        environments=Environments(database),
+        checkups=Checkups(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
         advancing=Advancing(database),

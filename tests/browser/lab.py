@@ -57,7 +57,7 @@ class Lab:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(self._answers, 90, lambda: (self._base / "server.log").read_text())
+        wait_until(self._answers, 90, (self._base / "server.log").read_text)
 
     def stop(self) -> None:
         """End the kernels and the server."""
