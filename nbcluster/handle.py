@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, StepRow
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import take_snapshot
+from nbcluster.snapshot import Snapshots
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
@@ -49,6 +50,7 @@ class JobHandle(StepHandle):
         """From now on this handle is of that execution."""
         self._row, self._first_items = row, None
         self._known_steps = None
+        self._snapshots = Snapshots(self._store, row, self._cluster.settings.unreachable_node_threshold)
         self._waiting = Waiting(
             self._cluster,
             row,
@@ -62,6 +64,11 @@ class JobHandle(StepHandle):
     def id(self) -> int:
         """The job execution's id."""
         return self._row.job_execution_id
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster in which it runs."""
+        return self._cluster
 
     @property
     def name(self) -> str:
@@ -89,9 +96,7 @@ class JobHandle(StepHandle):
         return f"<Job {self.name}: {progress.status}, {done} of {progress.items} items>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from nbcluster.display import mimebundle
-
-        return mimebundle(self)
+        return display.mimebundle(self)
 
     # --- steps ------------------------------------------------------------------
 
@@ -170,7 +175,14 @@ class JobHandle(StepHandle):
 
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
-        return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+        return self._snapshots.take()
+
+    def watch(self) -> None:
+        """Show it live in the running cell, whoever submitted it; the view goes on until the job ends.
+
+        Raises InputError outside of a notebook.
+        """
+        display.watch(self)
 
     def timeline(self) -> pd.DataFrame:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.

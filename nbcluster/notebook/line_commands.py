@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.notebook import help as texts
+from nbcluster.notebook import watch_commands
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import usage
 from nbcluster.notebook.following import follow, show
@@ -123,6 +124,8 @@ _COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {
     "nodes": _nodes,
     "jobs": _jobs,
     "partitions": _partitions,
+    "watch": watch_commands.watch,
+    "doctor": watch_commands.doctor,
     "attach": _attach,
     "cancel": _cancel,
     "pause": _pause,

@@ -25,8 +25,10 @@ from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.upgrade import upgrade
@@ -61,6 +63,8 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    standings: Standings
+    overviews: Overviews
     history: History
     steps: StepViews
     wakeup: Wakeup
@@ -170,6 +174,8 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        standings=Standings(database),
+        overviews=Overviews(database),
         history=History(database),
         steps=StepViews(database),
         wakeup=wakeup,
