@@ -25,6 +25,7 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.spans import Spans
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.upgrade import upgrade
@@ -58,6 +59,7 @@ class Store:
     outcomes: Outcomes
     views: Views
     history: History
+    spans: Spans
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -165,6 +167,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         outcomes=Outcomes(database),
         views=Views(database),
         history=History(database),
+        spans=Spans(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,
