@@ -20,8 +20,10 @@ def count(number: int, word: str) -> str:
 
 def lasting(seconds: float) -> str:
     """A length of time as one says it: 0.21 s, 41 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 0.000_995:
+        return f"{seconds * 1e6:.3g} \N{MICRO SIGN}s"
     if seconds < 0.0995:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
     if seconds < 100:
         return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -142,7 +142,7 @@ def _arrows(axes: Axes, runs: Runs, seats: Seats, low: Floats) -> None:
     found = moved(runs)
     for one in found[:_MOST_ARROWS]:
         axes.annotate(
-            "", (seats.begin[one.after], low[one.after] + 0.5), (seats.end[one.lost], low[one.lost] + 0.5), zorder=5,
+            "", (seats.begin[one.after], low[one.after] + 0.5), (seats.end[one.lost], low[one.lost] + 0.5), zorder=7,
             arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0,
                         "mutation_scale": 9, "connectionstyle": "arc3,rad=-0.15"},
         )  # fmt: skip
@@ -160,7 +160,7 @@ def _loss(axes: Axes, runs: Runs, seats: Seats, low: Floats, node: int, again: i
     middle = (float(low[mine].min()) + float(low[mine].max()) + 1.0) / 2
     near_the_end = when > 0.68 * float(runs.end.max())
     axes.annotate(
-        told, (when, middle), (-7 if near_the_end else 9, 0), textcoords="offset points", color=INK, fontsize=9,
+        told, (when, middle), (-7 if near_the_end else 12, 0), textcoords="offset points", color=INK, fontsize=9,
         va="center", ha="right" if near_the_end else "left", zorder=6, annotation_clip=False,
         bbox={"facecolor": BAND, "edgecolor": "none", "pad": 1.5, "alpha": 0.9},
     )  # fmt: skip

@@ -198,15 +198,15 @@ def draw_scaling(axes: Axes, found: Sequence[Scaled]) -> None:
     line = np.array([few, max(float(slots.max()), few * 1.01)])
     if slots.max() > few:
         axes.plot(line, base * few / line, color=PALE, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-        axes.annotate("ideal", (line[1], base * few / line[1]), (6, 0), textcoords="offset points", va="center",
-                      fontsize=9.5, color=PALE)  # fmt: skip
+        axes.annotate("ideal", (line[1], base * few / line[1]), (-10, -2), textcoords="offset points", va="top",
+                      ha="right", fontsize=9.5, color=PALE)  # fmt: skip
         steps = sorted({int(one) for one in slots})
         axes.plot(steps, [typical(found, one) for one in steps], color=STEPS[0], linewidth=1.6, zorder=2)
     axes.scatter(slots, seconds, s=46, color=STEPS[0], edgecolor="white", linewidth=0.9, zorder=3)
     _name_medians(axes, found, base, few)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
-    axes.set_xlim(few / 1.35, float(slots.max()) * 1.35)
+    axes.set_xlim(few / 1.15, float(slots.max()) * 1.3 * (float(slots.max()) / few) ** 0.25)  # room for words
     low = min(float(seconds.min()), base * few / float(slots.max()))
     axes.set_ylim(low / 1.35, float(seconds.max()) * 1.35)
     axes.set_xticks(sorted({int(one) for one in slots}))
@@ -226,5 +226,5 @@ def _name_medians(axes: Axes, found: Sequence[Scaled], base: float, few: int) ->
         number = sum(each.slots == one for each in found)
         faster = f", {multiple(base / middle)} as fast" if one > few else ""
         times = f" ({number} runs)" if number > 1 else ""
-        axes.annotate(f"{lasting(middle)}{faster}{times}", (one, middle), (0, 11), textcoords="offset points",
-                      ha="center", fontsize=9, color=INK)  # fmt: skip
+        axes.annotate(f"{lasting(middle)}{faster}{times}", (one, middle), (9, 5), textcoords="offset points",
+                      ha="left", fontsize=9, color=INK)  # fmt: skip

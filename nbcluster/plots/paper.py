@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nbcluster.plots.runs import Fate
@@ -130,7 +131,8 @@ def _looks() -> Iterator[None]:
 def a_picture(words: str, width: float, height: float) -> Iterator[Picture]:
     """An empty picture to be drawn on, in inches."""
     with _looks():
-        yield Picture(figsize=(width, height), layout="constrained", words=words)
+        engine = ConstrainedLayoutEngine(w_pad=0.11, h_pad=0.11)
+        yield Picture(figsize=(width, height), layout=engine, words=words)
 
 
 def title(axes: Axes, text: str, *, width: float, above: float = 8.0, size: float = 11.5) -> None:
