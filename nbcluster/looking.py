@@ -11,6 +11,7 @@ from functools import partial
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
+from nbcluster import failures
 from nbcluster.awaiting import AsCompleted, in_thread
 from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, WaitTimeout
 from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SHOWN_GROUPS = 3
 _BATCH = 100
 
 
@@ -214,22 +214,20 @@ class StepHandle:
         if status is JobStatus.FAILED:
             raise JobFailed(self.failure())
 
-    def failure(self) -> str:
-        """Why it failed, in at most three groups of errors."""
-        groups: dict[tuple[str, str], list[Item]] = {}
-        for item in self._failed_items():
-            assert item.error is not None
-            groups.setdefault((item.error.error_type, item.error.message), []).append(item)
-        ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].index))
-        lines = [
-            f"{len(items)} x {kind}: {message[:300]}, first at item {items[0].index} (partition {items[0].partition})"
-            for (kind, message), items in ranked[:_SHOWN_GROUPS]
-        ]
-        if len(ranked) > _SHOWN_GROUPS:
-            lines.append(f"and {len(ranked) - _SHOWN_GROUPS} more kinds of error")
-        failed = sum(map(len, groups.values()))
-        total = self._progress().items
-        return f"{self.name}: {failed} of {total} items failed\n  " + "\n  ".join(lines)
+    @property
+    def _called(self) -> str:
+        """How messages speak of this handle."""
+        return f"job.step({self.name!r})"
+
+    def failure(self, called: str = "") -> str:
+        """Why it failed, in at most three groups of errors; ``called`` is the variable that holds this handle."""
+        name = called or self._called
+        return failures.summary(
+            self.name, self._groups(), self._progress().items, lambda partition: f"{name}.replay({partition})"
+        )
+
+    def _groups(self) -> list[failures.Group]:
+        return failures.groups_of(self._failed_items())
 
     def _value(self, item: Item) -> Any:
         if item.error is not None:
@@ -239,7 +237,8 @@ class StepHandle:
     def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
         return PartitionError(
             f"{error.error_type}: {error.message} (item {item.index} of {self.name}, partition {item.partition}, "
-            f"on {item.node}, attempt {item.attempt})",
+            f"on {item.node}, attempt {item.attempt})"
+            + failures.advice(error.error_type, f"{self._called}.replay({item.partition})"),
             index=item.index,
             partition=item.partition,
             node=item.node,
@@ -268,14 +267,30 @@ class StepHandle:
 
         return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
 
-    def logs(self, partition: int, tail: int | None = None) -> str:
-        """What the last attempt of a partition printed; of it the last ``tail`` lines."""
-        partition = self._check_partition(partition)
-        printed = self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
-        return printed if tail is None else last_lines(printed, tail)
+    def logs(self, partition: int | None = None, tail: int | None = None) -> str:
+        """What the last attempt of a partition printed; without a number, the partition that ended last.
 
-    def traceback(self, partition: int) -> str:
-        """The remote traceback of a partition's first failed item; empty when none failed."""
+        With ``tail`` its last lines, that many.
+        """
+        step = self._row.step_execution_id
+        if partition is None:
+            last = self._store.standings.log_tail(step)
+            printed = b"" if last is None else last[1]
+        else:
+            printed = self._store.views.log(step, self._check_partition(partition))
+        text = printed.decode("utf-8", "replace")
+        return text if tail is None else last_lines(text, tail)
+
+    def traceback(self, partition: int | None = None, hint: failures.Hint | None = None) -> str:
+        """The remote traceback of a partition's first failed item; empty when none failed.
+
+        Without a number every kind of error, most frequent first, each with its first traceback;
+        ``hint(partition)`` is then what one types to replay one.
+        """
+        if partition is None:
+            groups = self._groups()
+            replay = hint or (lambda number: f"{self._called}.replay({number})")
+            return failures.with_tracebacks(self.name, groups, self._progress().items, replay) if groups else ""
         partition = self._check_partition(partition)
         offsets = self._offsets()
         reader = ResultReader(self._store, self._row)

@@ -40,6 +40,14 @@ def in_kernel(shell: Any) -> bool:
     return getattr(shell, "kernel", None) is not None and hasattr(shell, "get_parent")
 
 
+def can_type(shell: Any) -> bool:
+    """Whether what runs in a cell may ask its reader something."""
+    if not in_kernel(shell):
+        return True
+    request = shell.get_parent() or {}
+    return bool((request.get("content") or {}).get("allow_stdin"))
+
+
 def shows_while_running(way: str) -> bool:
     """Whether what is shown stays alive in its own place, also after its cell."""
     return way in (WIDGET, HTML)
