@@ -221,9 +221,14 @@ def _job_row(job: JobLine, *, alive: bool) -> JobRow:
         share=job.done / job.items if job.items else 1.0,
         done=f"{job.done:,} of {job.items:,}",
         rate=(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s") if rate else "",
-        left=duration(max(1, round((job.items - job.done) / rate))) if rate else "",
+        left=_left((job.items - job.done) / rate) if rate else "",
         note=_note(job, word, alive),
     )
+
+
+def _left(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else duration(whole)
 
 
 def _job_word(job: JobLine) -> tuple[str, str]:
