@@ -114,7 +114,16 @@ _DECLARED = (
     ),
     Command("down", LINE, "stop the nodes that were started on this machine"),
     Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
-    Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
+    Command(
+        "jobs",
+        LINE,
+        "a frame of the jobs: the newest 50 and all that run",
+        options=(
+            Option(("--all",), "all", "the newest 1000"),
+            Option(("--since",), "since", "those submitted in this time instead: 7d, 12h", "D", parse_duration),
+        ),
+        example="%nbcluster jobs --since 7d",
+    ),
     Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
     Command(
         "watch",

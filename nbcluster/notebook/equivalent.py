@@ -223,7 +223,7 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "up": _up,
     "down": lambda _a: ["nc.down()"],
     "nodes": lambda a: [_call("nc.nodes", _given(("all", a.all)))],
-    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all)))],
+    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all), ("since", a.since)))],
     "partitions": _partitions,
     "watch": lambda a: [f"nc.job({_job(a)}).watch()" if a.job else "nc.watch()"],
     "doctor": lambda _a: ["print(nc.doctor())"],
