@@ -28,6 +28,8 @@ from nbcluster.submission import Prepared, prepare
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbcluster.planned import Plan
+
 log = logging.getLogger(__name__)
 
 # Settings that local nodes inherit from the kernel that starts them.
@@ -147,6 +149,23 @@ class Cluster:
     def call(self, function: Callable[..., Any], **options: Any) -> JobHandle:
         """Like ``submit`` without arguments, with the options of ``map``."""
         return self._submit(function, ((), {}), payload.CALL, options)
+
+    def plan(
+        self, function: Callable[..., Any], items: Any = ((), {}), *, how: str = "map", sample: int = 0, **options: Any
+    ) -> Plan:
+        """What ``map(function, items, **options)`` would do now; nothing is stored, and nothing runs on a node.
+
+        ``how`` is ``map``, ``starmap``, ``map_partitions`` or ``submit`` (without arguments).  The plan
+        tells the split, what each node would get or why it would not, what the function
+        captured by name and size, and how long it takes: from ``sample`` partitions that are
+        run here, or from earlier runs of the same code.  Raises InputError or PayloadError as ``map`` does;
+        what the function raises in a sample passes through.
+        """
+        from nbcluster.plan import make_plan, mode_of
+
+        chosen = options_from(options)
+        mode = mode_of(how)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)

@@ -62,6 +62,8 @@ class Arguments:
     attempt: int | None = None
     pdb: bool = False
     show: bool = False
+    dry_run: bool = False
+    sample: int | None = None
     node: str = ""
     quiet: bool = False
     progress: str = "auto"
