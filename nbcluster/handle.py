@@ -8,20 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, StepRow
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import take_snapshot
+from nbcluster.snapshot import Snapshots
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nbcluster.api import Cluster
+    from nbcluster.frames import Timeline
+    from nbcluster.plots.paper import Picture
+    from nbcluster.plots.runs import Story
 
 
 class JobHandle(StepHandle):
@@ -49,6 +51,7 @@ class JobHandle(StepHandle):
         """From now on this handle is of that execution."""
         self._row, self._first_items = row, None
         self._known_steps = None
+        self._snapshots = Snapshots(self._store, row, self._cluster.settings.unreachable_node_threshold)
         self._waiting = Waiting(
             self._cluster,
             row,
@@ -62,6 +65,11 @@ class JobHandle(StepHandle):
     def id(self) -> int:
         """The job execution's id."""
         return self._row.job_execution_id
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster in which it runs."""
+        return self._cluster
 
     @property
     def name(self) -> str:
@@ -89,9 +97,7 @@ class JobHandle(StepHandle):
         return f"<Job {self.name}: {progress.status}, {done} of {progress.items} items>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from nbcluster.display import mimebundle
-
-        return mimebundle(self)
+        return display.mimebundle(self)
 
     # --- steps ------------------------------------------------------------------
 
@@ -174,17 +180,47 @@ class JobHandle(StepHandle):
 
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
-        return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+        return self._snapshots.take()
 
-    def timeline(self) -> pd.DataFrame:
+    def watch(self) -> None:
+        """Show it live in the running cell, whoever submitted it; the view goes on until the job ends.
+
+        Raises InputError outside of a notebook.
+        """
+        display.watch(self)
+
+    def timeline(self) -> Timeline:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.
 
         Times are the database's; ``seconds`` counts from RECEIVED.  When a partition that may
-        run again elsewhere STARTED is taken from its end and its length.
+        run again elsewhere STARTED is taken from its end and its length.  A DataFrame that
+        shows itself, and what is left of it after a selection, as a picture of who did what when.
         """
         from nbcluster.frames import timeline_frame
 
-        return timeline_frame(moments(self._store.history.job(self.id)))
+        return timeline_frame(moments(self._store.history.job(self.id)), self.name)
+
+    def plot(self, kind: str | None = None, figsize: tuple[float, float] | None = None) -> Picture:
+        """A picture of the job: a matplotlib Figure that shows itself in a notebook; ``savefig`` keeps it.
+
+        ``"gantt"``: a bar for each attempt, by node and slot, with what failed, was repeated, was lost and moved
+        (how busy each node was, when there are too many for bars).  ``"throughput"``: states and items per second
+        over time.  ``"durations"``: how long partitions took, with names for stragglers.  ``"scaling"``: seconds
+        of all completed runs of the same name, code and input against the slots that worked for them.  Without a
+        kind: an overview of the first three.  ``figsize`` in inches.  Raises InputError for another kind.
+        """
+        from nbcluster.plots import figures
+
+        if figures.checked(kind) == figures.SCALING:
+            return figures.of_executions(self.name, self._store.spans.executions(self.id), figsize)
+        return figures.of_story(kind, self._story(), figsize)
+
+    def _story(self) -> Story:
+        from nbcluster.plots.runs import story_of
+
+        row = self._cluster.row_of(self.id)
+        slots = {node.node_id: node.slots for node in self._store.nodes.all() if node.slots}
+        return story_of(row.name, row.status.value, row.elapsed, self._store.spans.of_job(self.id), slots)
 
     def overhead(self) -> float:
         """Seconds between RECEIVED and COMPLETION_DETECTED in which no partition ran: what coordination cost.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from nbcluster import failures
+from nbcluster.awaiting import AsCompleted, in_thread
 from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, WaitTimeout
 from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
 from nbcluster.reading import Item, ResultReader
 from nbcluster.records import ItemError, JobRow, Progress
-from nbcluster.waiting import Waiting
+from nbcluster.waiting import Signal, Waiting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from nbcluster.replaying import Replay
 
 log = logging.getLogger(__name__)
+
+_BATCH = 100
 
 
 class StepHandle:
@@ -78,6 +84,22 @@ class StepHandle:
                 return self
         raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
 
+    def __await__(self) -> Generator[Any, None, Self]:
+        """``await job``: like ``wait()``, without blocking the event loop; gives this handle.
+
+        Does not raise because the job failed or was stopped: ``results()`` does.  A cancelled await (a timeout of
+        asyncio, the stop button) ends the waiting, not the job.
+        """
+        return self._final().__await__()
+
+    async def _final(self) -> Self:
+        look = partial(self._waiting.changes, None)
+        async with aclosing(in_thread(f"nbcluster-await-{self.name}", look)) as changes:
+            async for progress in changes:
+                if progress.status in JOB_FINAL:
+                    break
+        return self
+
     # --- results ------------------------------------------------------------------
 
     def results(self) -> list[Any]:
@@ -112,34 +134,50 @@ class StepHandle:
 
     def iter(self) -> Iterator[Any]:
         """The values in input order, as they come.  Raises PartitionError at a failed item."""
-        waiting = list(range(len(self._offsets())))
-        for final in self._finals():
-            ready = []
-            while waiting and waiting[0] in final:
-                ready.append(waiting.pop(0))
-            for item in self._items(ready, inputs=False):
+        for batch in self._in_order(Signal()):
+            for item in batch:
                 yield self._value(item)
 
-    def as_completed(self) -> Iterator[tuple[Any, Any]]:
-        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed."""
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """``async for value in job``: like ``iter()``, without blocking the event loop."""
+        async with aclosing(in_thread(f"nbcluster-iter-{self.name}", self._in_order)) as batches:
+            async for batch in batches:
+                for item in batch:
+                    yield self._value(item)
+
+    def as_completed(self) -> AsCompleted:
+        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed.
+
+        For ``for`` and for ``async for``.
+        """
+        name = f"nbcluster-as-completed-{self.name}"
+        return AsCompleted(self._arriving(Signal()), lambda: in_thread(name, self._arriving))
+
+    def _in_order(self, signal: Signal) -> Iterator[list[Item]]:
+        waiting = deque(range(len(self._offsets())))
+        for final in self._finals(signal):
+            ready = []
+            while waiting and waiting[0] in final:
+                ready.append(waiting.popleft())
+            yield from _batches(self._items(ready, inputs=False))
+
+    def _arriving(self, signal: Signal) -> Iterator[list[Item]]:
         seen: set[int] = set()
         refused: list[Item] = []
-        for final in self._finals():
+        for final in self._finals(signal):
             new = sorted(final - seen)
             seen |= final
-            for item in self._items(new, inputs=True):
-                if item.error is None:
-                    yield item.input, item.value
-                else:
-                    refused[:] = [item]
+            for batch in _batches(self._items(new, inputs=True)):
+                yield [item for item in batch if item.error is None]
+                refused += [item for item in batch if item.error is not None][-1:]
         self._raise_unless_completed()
-        for item in refused:  # it was completed on its node, and cannot be read here
+        for item in refused[-1:]:  # it was completed on its node, and cannot be read here
             self._value(item)
 
-    def _finals(self) -> Iterator[set[int]]:
+    def _finals(self, signal: Signal) -> Iterator[set[int]]:
         """The indexes of the partitions that are final, whenever there are more."""
         known = -1
-        for progress in self._waiting.changes():
+        for progress in self._waiting.changes(signal=signal):
             number = progress.completed + progress.failed
             if number > known:
                 known = number
@@ -236,7 +274,8 @@ class StepHandle:
         """
         step = self._row.step_execution_id
         if partition is None:
-            printed = self._store.views.log_tail(step)
+            last = self._store.standings.log_tail(step)
+            printed = b"" if last is None else last[1]
         else:
             printed = self._store.views.log(step, self._check_partition(partition))
         text = printed.decode("utf-8", "replace")
@@ -300,6 +339,12 @@ class StepHandle:
         if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
             raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
         return int(partition)
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """Some at a time: as many as may wait in memory for whoever asks for them one by one."""
+    while batch := list(islice(items, _BATCH)):
+        yield batch
 
 
 def starts(sizes: Sequence[int]) -> list[int]:

@@ -122,6 +122,19 @@ _DECLARED = (
     Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
     Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
     Command(
+        "watch",
+        LINE,
+        "a live view of any job, or of the whole cluster; the cell does not wait for it",
+        (Positional("job", "JOB"),),
+        (_SHOWING[1],),
+        example="%nbcluster watch",
+    ),
+    Command(
+        "doctor",
+        LINE,
+        "examine the database, the nodes and this kernel: what is wrong, and the command that cures it",
+    ),
+    Command(
         "attach",
         LINE,
         "get a job's handle and view in this kernel",

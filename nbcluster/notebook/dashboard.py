@@ -42,6 +42,8 @@ class Subject(Generic[V]):
     """The sentence for a notebook whose kernel ends before the view."""
     subscribe: Callable[[Callable[[], None]], Callable[[], None]]
     """Have a function called when something changed; gives the function that ends it."""
+    last: Callable[[V], V] = lambda view: view
+    """What stays of the content when the view has ended."""
 
 
 def of_job(handle: JobHandle) -> Subject[View]:
@@ -59,8 +61,11 @@ def of_job(handle: JobHandle) -> Subject[View]:
 class LiveView(Generic[V]):
     """Shows one subject from ``start`` until ``finish``, which its end or the waiting cell brings about."""
 
-    def __init__(self, subject: Subject[V], skin: Skin[V], interval: float = INTERVAL) -> None:
+    def __init__(
+        self, subject: Subject[V], skin: Skin[V], interval: float = INTERVAL, unprompted: int = _UNPROMPTED
+    ) -> None:
         self._subject = subject
+        self._unprompted = unprompted
         self._skin = skin
         self._lock = threading.Lock()
         self._changed = threading.Event()
@@ -82,7 +87,7 @@ class LiveView(Generic[V]):
     def refresh(self) -> None:
         """One look: redraws if something changed; ends the view with its subject."""
         self._idle += 1
-        if not self._changed.is_set() and self._idle < _UNPROMPTED:
+        if not self._changed.is_set() and self._idle < self._unprompted:
             return
         self._changed.clear()
         self._idle = 0
@@ -120,7 +125,7 @@ class LiveView(Generic[V]):
         if self._unsubscribe is not None:
             self._unsubscribe()
         if last is not None:
-            self._skin.end(last)
+            self._skin.end(self._subject.last(last))
 
     def _look(self) -> V | None:
         try:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import from_users_frames, shortened
 from nbcluster.notebook.front_end import can_type
-from nbcluster.notebook.model import clean, clean_block, replay_line
 from nbcluster.notebook.session import Session, say
+from nbcluster.notebook.wording import clean, clean_block, replay_line
 
 if TYPE_CHECKING:
     from nbcluster.looking import StepHandle

@@ -10,12 +10,31 @@ V = TypeVar("V")
 V_contra = TypeVar("V_contra", contravariant=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a block that a live view knows again by its ``key``, so that it stays where a reader put it.
+
+    What is higher than ``height`` pixels scrolls by itself; its place is kept when the HTML changes.  With ``once``
+    the HTML is that of the first time for as long as there is such a piece: what a reader opened in it stays open.
+    ``css`` is a class of the element around it.
+    """
+
+    key: str
+    html: str
+    height: int = 0
+    once: bool = False
+    css: str = ""
+
+
 @dataclass(frozen=True)
 class Drawing(Generic[V]):
     """How one kind of view is drawn.  Every function is pure and escapes what is foreign."""
 
-    blocks: tuple[Callable[[V], str], ...]
-    """HTML of each part, from top to bottom; "" takes no room.  The first is the headline."""
+    blocks: tuple[Callable[[V], str] | Callable[[V], tuple[Piece, ...]], ...]
+    """What a live view replaces by itself, from top to bottom: HTML, or pieces of it.  Nothing takes no room.
+
+    The first is the headline.
+    """
     page: Callable[[V], str]
     """All of it as one piece of HTML that needs nothing else."""
     summary: Callable[[V], str]

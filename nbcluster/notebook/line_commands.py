@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.notebook import debug_commands
+from nbcluster.notebook import debug_commands, watch_commands
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import usage
@@ -115,6 +115,8 @@ _COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {
     "nodes": _nodes,
     "jobs": _jobs,
     "partitions": debug_commands.partitions,
+    "watch": watch_commands.watch,
+    "doctor": watch_commands.doctor,
     "attach": _attach,
     "cancel": _cancel,
     "pause": _pause,

@@ -73,15 +73,26 @@ def install(shell: Any) -> None:
         return
     magics = NBCluster(shell)
     shell.register_magics(magics)
-    display.install(lambda handle: _mimebundle(handle, shell))
+    display.install(_InShell(shell))
     postmortem.install(lambda error: _post_mortem(error, shell))
     completion.install(shell, magics.session)
 
 
-def _mimebundle(handle: Any, shell: Any) -> dict[str, Any]:
-    from nbcluster.notebook.display import mimebundle
+class _InShell:
+    """Shows what is asked for; what that needs is imported only then."""
 
-    return mimebundle(handle, shell)
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def mimebundle(self, shown: object) -> dict[str, Any]:
+        from nbcluster.notebook.display import mimebundle
+
+        return mimebundle(shown, self._shell)
+
+    def watch(self, shown: Any) -> None:
+        from nbcluster.notebook.watching import watch
+
+        watch(shown, self._shell)
 
 
 def _post_mortem(error: BaseException, shell: Any) -> None:

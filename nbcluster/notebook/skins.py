@@ -15,7 +15,6 @@ from IPython.display import display
 from nbcluster.notebook import front_end
 from nbcluster.notebook.drawing import Controls, Drawing, V, V_contra
 from nbcluster.notebook.session import say
-from nbcluster.notebook.widget_view import Widgets
 
 
 class Skin(Protocol[V_contra]):
@@ -37,6 +36,8 @@ class Skin(Protocol[V_contra]):
 def skin_for(way: str, drawing: Drawing[V], controls: Controls[V] | None = None) -> Skin[V]:
     """The skin for one of ``front_end``'s words; only widgets have room for controls."""
     if way == front_end.WIDGET:
+        from nbcluster.notebook.widget_view import Widgets  # ipywidgets, which not everybody has and needs
+
         return Widgets(drawing, controls)
     skins: dict[str, type[_Drawn[V]]] = {
         front_end.HTML: LiveHTML,

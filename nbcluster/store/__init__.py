@@ -25,8 +25,11 @@ from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.spans import Spans
+from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.upgrade import upgrade
@@ -61,7 +64,10 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    standings: Standings
+    overviews: Overviews
     history: History
+    spans: Spans
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -170,7 +176,10 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        standings=Standings(database),
+        overviews=Overviews(database),
         history=History(database),
+        spans=Spans(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,
