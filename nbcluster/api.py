@@ -142,7 +142,8 @@ class Cluster:
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``; ``retries`` of failed items with ``retry_on`` and
+        ``transferable``, ``max_capture``, ``ship`` (modules, by their import names, that the nodes
+        do not have: they travel with the function as they are now); ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
         ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
 

@@ -55,6 +55,9 @@ def make_plan(
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
     measured = _sampled(prepared, settings, sample) if sample else _remembered(store, function)
     sizes = tuple(part.items for part in main.parts)
+    with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
+        captures = tuple(payload.captures_of(function, limit))
+        packages = tuple(sorted(payload.packages_of(function)))
     owners = _owners(store, settings, main)
     return Plan(
         # The name that would be made up has random letters: nothing to remember.
@@ -63,8 +66,8 @@ def make_plan(
         sizes=sizes,
         nodes=tuple(_node_plans(store, settings, main, owners)),
         unassigned=owners.count(None),
-        captures=tuple(payload.captures_of(function, limit)),
-        packages=tuple(sorted(payload.packages_of(function))),
+        captures=captures,
+        packages=packages,
         function_size=len(main.function),
         limit=limit,
         input_size=sum(map(len, main.arguments or ())),

@@ -62,6 +62,7 @@ class Arguments:
     attempt: int | None = None
     pdb: bool = False
     show: bool = False
+    ship: tuple[str, ...] = ()
     dry_run: bool = False
     sample: int | None = None
     node: str = ""

@@ -79,6 +79,9 @@ _ENDING = (
         ("--max-capture",), "max_capture", "largest function with all it captured, for example 64MB", "SIZE", parse_size
     ),
 )
+_SHIP = Option(
+    ("--ship",), "ship", "send a module that the nodes do not have; may be given several times", "MODULE", many=True
+)
 _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
     Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
@@ -90,7 +93,7 @@ _PLANNING = (
     Option(("--dry-run",), "dry_run", "show what would happen, and run and store nothing"),
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
-_COMMON = (*_BLOCK, _FRESH, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_COMMON = (*_BLOCK, _FRESH, _SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
 _SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON, *_PLANNING)
 _LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
 _MAP_OPTIONS = (*_LOCAL_OPTIONS, *_PLANNING)

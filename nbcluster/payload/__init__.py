@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from nbcluster.errors import CannotPickle, PayloadError, TooLarge
@@ -21,6 +22,11 @@ from nbcluster.payload.captures import format_size as format_size
 from nbcluster.payload.captures import global_names as global_names
 from nbcluster.payload.captures import largest_capture, reason, type_name, unpicklable_capture
 from nbcluster.payload.captures import packages_of as packages_of
+from nbcluster.payload.modules import Modules, texts_of
+from nbcluster.payload.modules import by_value as by_value
+from nbcluster.payload.modules import in_place as in_place
+from nbcluster.payload.modules import modules_named as modules_named
+from nbcluster.payload.modules import modules_of as modules_of
 from nbcluster.payload.pickling import Buffer as Buffer
 from nbcluster.payload.pickling import OverLimit as OverLimit
 from nbcluster.payload.pickling import by_reference as by_reference
@@ -47,19 +53,31 @@ class Shipped:
 
     function: Callable[..., Any]
     sources: dict[str, str]
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+    """Modules that came with it, by name; see ``in_place``."""
+
+    def __getstate__(self) -> list[Any]:
+        return [self.function, self.sources, *([self.modules] if self.modules else [])]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        # A function that was stored before modules could travel has two fields.
+        for name, value in zip(("function", "sources", "modules"), [*state, {}], strict=False):
+            object.__setattr__(self, name, value)
 
 
-def pack_function(function: Callable[..., Any], max_capture: int) -> bytes:
-    """A function with what it captured and its cells' source.
+def pack_function(function: Callable[..., Any], max_capture: int, modules: Modules | None = None) -> bytes:
+    """A function with what it captured, its cells' source, and these modules.
 
     Raises CannotPickle or TooLarge, naming the captured object that is the cause.
     """
-    try:
-        return dump(Shipped(function, dict(cell_sources(function))), max_capture)
-    except OverLimit:
-        raise TooLarge(largest_capture(function, max_capture)) from None
-    except Exception as error:
-        raise CannotPickle(unpicklable_capture(function, error)) from error
+    shipped = dict(modules or {})
+    with by_value(shipped):
+        try:
+            return dump(Shipped(function, dict(cell_sources(function)) | texts_of(shipped), shipped), max_capture)
+        except OverLimit:
+            raise TooLarge(largest_capture(function, max_capture)) from None
+        except Exception as error:
+            raise CannotPickle(unpicklable_capture(function, error)) from error
 
 
 def pack_arguments(value: Any, names: Iterable[str], whole: str) -> bytes:

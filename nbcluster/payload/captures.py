@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nbcluster.payload.pickling import OverLimit, by_reference, dump
+from nbcluster.payload.pickling import OverLimit, by_reference, dump, travelling
 
 
 def captured(function: Callable[..., Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def captures_of(function: Callable[..., Any], limit: int) -> list[Capture]:
 
 def _captures(function: Callable[..., Any], limit: int, seen: set[int], inside: str) -> Iterator[Capture]:
     for name, value in captured(function).items():
-        if id(value) in seen or isinstance(value, types.ModuleType) or by_reference(value):
+        if id(value) in seen or _is_imported(value):
             continue
         seen.add(id(value))
         shown = f"{name} (in {inside})" if inside else name
@@ -76,6 +76,11 @@ def _captures(function: Callable[..., Any], limit: int, seen: set[int], inside: 
             yield Capture(shown, type_name(value), _size(value, limit))
 
 
+def _is_imported(value: Any) -> bool:
+    """Whether a node imports it: it is a module that stays here, or is named by one."""
+    return value.__name__ not in travelling if isinstance(value, types.ModuleType) else by_reference(value)
+
+
 def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> set[str]:
     """The packages outside of the standard library that a function imports by name wherever it runs."""
     seen = set() if seen is None else seen
@@ -84,10 +89,9 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
     for value in captured(function).values():
         if isinstance(value, types.FunctionType) and not by_reference(value):
             found |= packages_of(value, seen) if id(value) not in seen else set()
-        elif isinstance(value, types.ModuleType):
-            found.add(value.__name__.partition(".")[0])
-        elif by_reference(value):
-            found.add(str(value.__module__).partition(".")[0])
+        elif _is_imported(value):
+            name = value.__name__ if isinstance(value, types.ModuleType) else str(value.__module__)
+            found.add(name.partition(".")[0])
     return found - sys.stdlib_module_names
 
 

@@ -6,11 +6,16 @@ because only it can carry classes and functions that live in a notebook.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import io
 import pickle
 import sys
-from typing import Any
+import types
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -45,11 +50,57 @@ def dump(value: Any, limit: int | None = None) -> bytes:
         if limit is not None and len(body) > limit:
             raise OverLimit
         return body
-    if limit is None:
-        return bytes(cloudpickle.dumps(value, protocol=_PROTOCOL))
-    buffer = _Bounded(limit)
-    cloudpickle.Pickler(buffer, protocol=_PROTOCOL).dump(value)
+    buffer = io.BytesIO() if limit is None else _Bounded(limit)
+    _Pickler(buffer, protocol=_PROTOCOL).dump(value)
     return buffer.getvalue()
+
+
+# --- what cloudpickle leaves to a name ------------------------------------------------
+
+travelling: dict[str, dict[str, Any]] = {}
+"""The contents of the modules that are pickled by value just now, by name; see ``modules.by_value``."""
+
+_Cached = type(lru_cache(max))
+
+
+@contextlib.contextmanager
+def registered(modules: Iterable[types.ModuleType]) -> Iterator[None]:
+    """While it lasts, functions and classes of these modules are pickled by value."""
+    known = cloudpickle.list_registry_pickle_by_value()
+    new = [module for module in modules if module.__name__ not in known]
+    for module in new:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in new:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _reduce_module(module: types.ModuleType) -> Any:
+    """A module that travels is filled after it is made: its functions may refer to it."""
+    if module.__name__ in travelling:
+        return types.ModuleType, (module.__name__,), travelling[module.__name__]
+    return cloudpickle.Pickler.dispatch_table[types.ModuleType](module)
+
+
+def _reduce_cached(function: Any) -> Any:
+    """A function behind ``lru_cache`` travels as the function below it does; its cache is new."""
+    if by_reference(function):
+        return function.__qualname__
+    return _cached, (function.__wrapped__, function.cache_parameters())
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return lru_cache(**parameters)(function)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's, with modules that travel and cached functions."""
+
+    dispatch_table: ClassVar[ChainMap[Any, Any]] = ChainMap(
+        {types.ModuleType: _reduce_module, _Cached: _reduce_cached}, cloudpickle.Pickler.dispatch_table
+    )
 
 
 def is_plain(value: Any) -> bool:
