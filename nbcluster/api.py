@@ -31,6 +31,8 @@ from nbcluster.submission import Prepared, prepare
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbcluster.planned import Plan
+
 log = logging.getLogger(__name__)
 
 # Settings that local nodes inherit from the kernel that starts them.
@@ -140,7 +142,8 @@ class Cluster:
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``; ``retries`` of failed items with ``retry_on`` and
+        ``transferable``, ``max_capture``, ``ship`` (modules, by their import names, that the nodes
+        do not have: they travel with the function as they are now); ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
         ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
 
@@ -166,6 +169,23 @@ class Cluster:
     def call(self, function: Callable[..., Any], **options: Any) -> JobHandle:
         """Like ``submit`` without arguments, with the options of ``map``."""
         return self._submit(function, ((), {}), payload.CALL, options)
+
+    def plan(
+        self, function: Callable[..., Any], items: Any = ((), {}), *, how: str = "map", sample: int = 0, **options: Any
+    ) -> Plan:
+        """What ``map(function, items, **options)`` would do now; nothing is stored, and nothing runs on a node.
+
+        ``how`` is ``map``, ``starmap``, ``map_partitions`` or ``submit`` (without arguments).  The plan
+        tells the split, what each node would get or why it would not, what the function
+        captured by name and size, and how long it takes: from ``sample`` partitions that are
+        run here, or from earlier runs of the same code.  Raises InputError or PayloadError as ``map`` does;
+        what the function raises in a sample passes through.
+        """
+        from nbcluster.plan import make_plan, mode_of
+
+        chosen = options_from(options)
+        mode = mode_of(how)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
