@@ -5,13 +5,20 @@ The only module that imports pandas, and only when a frame is asked for.
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
+from pandas.plotting import PlotAccessor
 
 from nbcluster.lifecycle import PartitionStatus
 from nbcluster.records import AttemptRow, ItemError, JobRow, Node, PartitionRow
+
+if TYPE_CHECKING:
+    from nbcluster.plots.paper import Picture
+    from nbcluster.plots.runs import Story
 
 _NODE_STATES = ["ACTIVE", "DRAINING", "UNREACHABLE", "GONE"]
 _PARTITION_STATES = ["PENDING", "CLAIMED", "COMPLETED", "FAILED"]
@@ -93,11 +100,119 @@ def attempts_frame(attempts: Iterable[AttemptRow]) -> pd.DataFrame:
     return frame.astype({"seconds": "float64", "peak_memory": "float64"})
 
 
-def timeline_frame(moments: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+class Timeline(pd.DataFrame):
+    """A DataFrame of what happened when, which shows itself in a notebook as a picture over a short table.
+
+    So do parts of it, as long as they have its columns.  ``plot()`` gives the picture; ``plot.line()`` and all the
+    others are those of pandas.
+    """
+
+    _metadata: ClassVar[list[str]] = ["job_name"]
+    job_name = "job"
+
+    @property
+    def _constructor(self) -> type[Timeline]:
+        return Timeline
+
+    @property
+    def plot(self) -> TimelinePlot:
+        """Called without a kind: who did what when, as a figure."""
+        return TimelinePlot(self)
+
+    def _repr_html_(self) -> str | None:
+        with pd.option_context("display.max_rows", min(_SHOWN_MOMENTS, pd.get_option("display.max_rows") or 60)):
+            table: str | None = pd.DataFrame(self)._repr_html_()  # type: ignore[operator]  # unknown to the stubs
+        if table is None or not len(self) or not _MOMENT_COLUMNS.issubset(self.columns):
+            return table
+        return _as_image(self.plot()) + table
+
+
+class TimelinePlot(PlotAccessor):
+    """``timeline.plot``: that of pandas, which draws the Gantt chart when it is asked for no kind."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self._timeline = timeline
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The Gantt chart (``figsize`` in inches); with any other argument, what pandas draws."""
+        if args or kwargs.keys() - {"figsize"} or not _MOMENT_COLUMNS.issubset(self._timeline.columns):
+            return super().__call__(*args, **kwargs)
+        from nbcluster.plots import figures
+
+        return figures.of_story("gantt", _story_of(self._timeline), kwargs.get("figsize"))
+
+
+_SHOWN_MOMENTS = 8
+_MOMENTS = ("time", "phase", "step", "partition", "attempt", "node", "seconds")
+_MOMENT_COLUMNS = frozenset(_MOMENTS)
+_ENDED = {"COMPLETED": 0, "FAILED": 0, "RETRIED": 1, "CRASHED": 1, "MOVED": 1, "HANDED_BACK": 1}
+"""Phases that end an attempt.  Where two tell of the same one, the first here is what became of it."""
+
+_JOB_ENDED = "COMPLETION_DETECTED"
+
+
+def timeline_frame(moments: Sequence[tuple[Any, ...]], name: str = "job") -> Timeline:
     """One row an event and partition, by time (UTC); ``seconds`` counts from the job's RECEIVED."""
-    columns = ("time", "phase", "step", "partition", "attempt", "node", "seconds")
-    frame = _times(pd.DataFrame.from_records(list(moments), columns=list(columns)), "time")
-    return frame.astype({"partition": "Int64", "attempt": "Int64", "seconds": "float64"})
+    frame = _times(pd.DataFrame.from_records(list(moments), columns=list(_MOMENTS)), "time")
+    timeline = Timeline(frame.astype({"partition": "Int64", "attempt": "Int64", "seconds": "float64"}))
+    timeline.job_name = name
+    return timeline
+
+
+def _as_image(picture: Picture) -> str:
+    """A picture within HTML, with its words for those who do not see it."""
+    width, height = picture.page_size
+    data = base64.b64encode(picture.png()).decode("ascii")
+    return (
+        f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" '
+        f'style="max-width: 100%; height: auto" alt="{html.escape(picture.caption, quote=True)}"/>'
+    )
+
+
+def _story_of(timeline: pd.DataFrame) -> Story:
+    """The attempts that a timeline tells of."""
+    from nbcluster.plots.runs import Story, columns_of, fate_of
+
+    key = ["step", "partition", "attempt"]
+    told = timeline[timeline["partition"].notna() & timeline["attempt"].notna()]
+    told = pd.DataFrame(told).assign(step=told["step"].fillna(""))
+    claimed = told[told["phase"] == "CLAIMED"].drop_duplicates(key).set_index(key)[["node", "seconds"]]
+    begun = told[told["phase"] == "STARTED"].drop_duplicates(key).set_index(key)[["node", "seconds"]]
+    ended = told[told["phase"].isin(_ENDED)].copy()
+    ended = ended.assign(rank=ended["phase"].map(_ENDED)).sort_values(["rank", "seconds"], kind="stable")
+    ended = ended.drop_duplicates(key).set_index(key)[["node", "seconds", "phase"]]
+    # A selection may have kept only some of the moments of an attempt: each of them says that there was one.
+    index = claimed.index.union(begun.index).union(ended.index)
+    claimed, begun, ended = claimed.reindex(index), begun.reindex(index), ended.reindex(index)
+    phases = ended["phase"].fillna("RUNNING")
+    fates = phases.map({phase: int(fate_of(phase)) for phase in phases.unique()})
+    length = float(timeline["seconds"].max())
+    found = {
+        "step": index.get_level_values(0).to_numpy(),
+        "partition": index.get_level_values(1).to_numpy(dtype="int64"),
+        "attempt": index.get_level_values(2).to_numpy(dtype="int64"),
+        "node": claimed["node"].fillna(begun["node"]).fillna(ended["node"]).fillna("").to_numpy(),
+        "claimed": claimed["seconds"].fillna(begun["seconds"]).fillna(ended["seconds"]).to_numpy(),
+        "ended": ended["seconds"].to_numpy(),
+        "seconds": (ended["seconds"] - begun["seconds"]).to_numpy(),
+        "fate": fates.to_numpy(),
+        "items": [1] * len(index),
+        "final": ended["phase"].isin(["COMPLETED", "FAILED"]).to_numpy(),
+    }
+    partitions = len(told[["step", "partition"]].drop_duplicates())
+    state = _state_of(timeline, found)
+    return Story(getattr(timeline, "job_name", "job"), state, length, columns_of(found, (), length), partitions)
+
+
+def _state_of(timeline: pd.DataFrame, found: dict[str, Any]) -> str:
+    """What became of the job, as far as the rows tell."""
+    phases = set(timeline["phase"])
+    if _JOB_ENDED not in phases and not found["final"].all():
+        return "STARTED"
+    if "STOP_REQUESTED" in phases:
+        return "STOPPED"
+    return "FAILED" if "FAILED" in phases else "COMPLETED"
 
 
 def items_frame(items: Iterable[Any]) -> pd.DataFrame:

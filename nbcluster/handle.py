@@ -20,9 +20,10 @@ from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from nbcluster.api import Cluster
+    from nbcluster.frames import Timeline
+    from nbcluster.plots.paper import Picture
+    from nbcluster.plots.runs import Story
 
 
 class JobHandle(StepHandle):
@@ -145,15 +146,19 @@ class JobHandle(StepHandle):
             self._raise_unless_completed()
         return self._handle_of(ended).result()
 
-    def failure(self) -> str:
+    @property
+    def _called(self) -> str:
+        return "job"
+
+    def failure(self, called: str = "") -> str:
         """Why the job failed: of each step that failed, at most three groups of errors."""
         if len(self._steps()) == 1:
-            return super().failure()
+            return super().failure(called)
         failed = [step for step in self._store.steps.of_job(self.id) if step.failed]
         texts = [
-            super(JobHandle, self).failure()
+            super(JobHandle, self).failure(called)
             if step.name == self._row.step_name
-            else f"{self.name}: step {self._handle_of(step).failure()}"
+            else f"{self.name}: step {self._handle_of(step).failure(f'{called or self._called}.step({step.name!r})')}"
             for step in failed
         ]
         return "\n".join(texts)
@@ -184,15 +189,38 @@ class JobHandle(StepHandle):
         """
         display.watch(self)
 
-    def timeline(self) -> pd.DataFrame:
+    def timeline(self) -> Timeline:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.
 
         Times are the database's; ``seconds`` counts from RECEIVED.  When a partition that may
-        run again elsewhere STARTED is taken from its end and its length.
+        run again elsewhere STARTED is taken from its end and its length.  A DataFrame that
+        shows itself, and what is left of it after a selection, as a picture of who did what when.
         """
         from nbcluster.frames import timeline_frame
 
-        return timeline_frame(moments(self._store.history.job(self.id)))
+        return timeline_frame(moments(self._store.history.job(self.id)), self.name)
+
+    def plot(self, kind: str | None = None, figsize: tuple[float, float] | None = None) -> Picture:
+        """A picture of the job: a matplotlib Figure that shows itself in a notebook; ``savefig`` keeps it.
+
+        ``"gantt"``: a bar for each attempt, by node and slot, with what failed, was repeated, was lost and moved
+        (how busy each node was, when there are too many for bars).  ``"throughput"``: states and items per second
+        over time.  ``"durations"``: how long partitions took, with names for stragglers.  ``"scaling"``: seconds
+        of all completed runs of the same name, code and input against the slots that worked for them.  Without a
+        kind: an overview of the first three.  ``figsize`` in inches.  Raises InputError for another kind.
+        """
+        from nbcluster.plots import figures
+
+        if figures.checked(kind) == figures.SCALING:
+            return figures.of_executions(self.name, self._store.spans.executions(self.id), figsize)
+        return figures.of_story(kind, self._story(), figsize)
+
+    def _story(self) -> Story:
+        from nbcluster.plots.runs import story_of
+
+        row = self._cluster.row_of(self.id)
+        slots = {node.node_id: node.slots for node in self._store.nodes.all() if node.slots}
+        return story_of(row.name, row.status.value, row.elapsed, self._store.spans.of_job(self.id), slots)
 
     def overhead(self) -> float:
         """Seconds between RECEIVED and COMPLETION_DETECTED in which no partition ran: what coordination cost.

@@ -11,7 +11,7 @@ from nbcluster import payload
 from nbcluster.node import calling
 from nbcluster.running import Current, set_current
 
-_OURS = (__name__, calling.__name__)
+_OURS = "nbcluster."
 _LONGEST_INPUT = 200
 
 
@@ -103,7 +103,7 @@ class Opened:
 def users_part(trace: TracebackType | None) -> TracebackType | None:
     """A traceback from the user's own frames on; all of it when none of them is."""
     inner = trace
-    while inner is not None and inner.tb_frame.f_globals.get("__name__") in _OURS:
+    while inner is not None and str(inner.tb_frame.f_globals.get("__name__", "")).startswith(_OURS):
         inner = inner.tb_next
     return inner or trace
 

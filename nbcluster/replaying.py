@@ -6,19 +6,17 @@ computed, also those that a retry would not compute again, and no timeout applie
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nbcluster import payload
 from nbcluster.errors import InputError, PayloadError
-from nbcluster.here import Call, Here
+from nbcluster.here import Call, Here, users_part
 from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.member import PYTHON
 from nbcluster.node.preparing import Preparing, is_chained
 from nbcluster.outcome import read_outcome
+from nbcluster.postmortem import post_mortem
 from nbcluster.records import Claim, StepToRun
 from nbcluster.running import Current
 from nbcluster.store import Store
@@ -61,8 +59,9 @@ class Replay:
         try:
             values = opened.run()
         except Exception as error:
+            error.__traceback__ = users_part(error.__traceback__)
             if pdb:
-                _debuggers[-1](error)
+                post_mortem(error)
             raise
         return values[0] if self.call.single else values
 
@@ -165,22 +164,3 @@ def _checkpoint(store: Store, claim: Claim, attempt: int) -> bytes | None:
 
 def _without_checkpoint(claim: Claim) -> Claim:
     return replace(claim, has_checkpoint=False)
-
-
-# --- the debugger -------------------------------------------------------------------
-
-
-def _plain_debugger(error: BaseException) -> None:
-    """Python's own, on the terminal."""
-    import pdb  # noqa: T100 -- the user asked for it
-
-    traceback.print_exception(error, file=sys.stderr)
-    pdb.post_mortem(error.__traceback__)
-
-
-_debuggers: list[Callable[[BaseException], None]] = [_plain_debugger]
-
-
-def install_debugger(debugger: Callable[[BaseException], None] | None) -> None:
-    """Look at exceptions with ``debugger(error)``; the notebook layer has a better one.  None takes it away again."""
-    _debuggers[1:] = [] if debugger is None else [debugger]

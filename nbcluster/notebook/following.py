@@ -62,7 +62,9 @@ def _interrupted(handle: JobHandle, view: LiveView[View], variable: str, shell: 
 def _ending(handle: JobHandle, variable: str, collect: bool) -> JobError | None:
     snapshot = handle.snapshot()
     if snapshot.status == JobStatus.FAILED and not collect:
-        return JobFailed(f"{handle.failure()}\nSee {variable}.errors(); everything else is in {variable}.frame()")
+        return JobFailed(
+            f"{handle.failure(variable)}\nSee {variable}.errors(); everything else is in {variable}.frame()"
+        )
     if snapshot.status == JobStatus.STOPPED:
         return JobStopped(way_on(snapshot, variable))
     return None

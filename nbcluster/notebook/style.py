@@ -27,7 +27,8 @@ _MAP = """
 .nbcluster-view .nbc-map span { background: none; }
 .nbcluster-view .nbc-map i, .nbcluster-view i.nbc-key { display: inline-block; width: 12px; height: 12px;
   border-radius: 2px; color: #fff; font: normal 600 9px/12px system-ui, sans-serif; text-align: center;
-  overflow: hidden; background: linear-gradient(to top, var(--nbc-done) var(--nbc-full, 0%), var(--nbc-rest) 0); vertical-align: top; }
+  overflow: hidden; vertical-align: top;
+  background: linear-gradient(to top, var(--nbc-done) var(--nbc-full, 0%), var(--nbc-rest) 0); }
 .nbcluster-view .nbc-map i { margin: 0 2px 2px 0; }
 .nbcluster-view .nbc-map .nbc-c i, .nbcluster-view i.nbc-key.nbc-c { --nbc-full: 100%; }
 .nbcluster-view .nbc-map i::before, .nbcluster-view i.nbc-key::before { content: var(--nbc-letter, ""); }

@@ -47,6 +47,12 @@ def retry(name: str) -> str:
     return f"%nbcluster retry {_one_word(clean(name))}"
 
 
+def replay_line(name: str, partition: int, step: str | None = None) -> str:
+    """The line that runs a partition again here."""
+    option = f" --step {_one_word(clean(step))}" if step else ""
+    return f"%nbcluster replay {_one_word(clean(name))} {partition}{option}"
+
+
 def _one_word(name: str) -> str:
     return f'"{name}"' if " " in name else name
 

@@ -28,6 +28,7 @@ from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.spans import Spans
 from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
@@ -66,6 +67,7 @@ class Store:
     standings: Standings
     overviews: Overviews
     history: History
+    spans: Spans
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -177,6 +179,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         standings=Standings(database),
         overviews=Overviews(database),
         history=History(database),
+        spans=Spans(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,

@@ -10,7 +10,8 @@ from nbcluster import __version__
 from nbcluster.cli.admin import main
 
 COMMANDS = [
-    "init", "doctor", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain", "logs",
+    "init", "doctor", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain",
+    "logs",
 ]  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class FakeHandle:
         self.cancelled += 1
         self.now = completed(status="STOPPED", items_failed=9_000)
 
-    def failure(self) -> str:
+    def failure(self, called: str) -> str:
         return "collatz: 1 of 10000 items failed\n  1 x ValueError: bad"
 
     def changed(self) -> None:
