@@ -1,0 +1,243 @@
+"""Questions in SQL over what the cluster knows and over frames of the notebook: DuckDB, in memory, reading only."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+
+from nbcluster import frames
+from nbcluster.errors import InputError
+from nbcluster.reading import ResultReader
+from nbcluster.store import asking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbcluster.api import Cluster
+
+_LONGEST_VALUE = 100_000
+"""Letters of a value's text that a result has in SQL."""
+
+RESULT_COLUMNS = (
+    "job", "name", "step", "item", "partition", "node", "attempt", "seconds", "error", "message", "value",
+)  # fmt: skip
+
+# What a colon or a dollar sign means depends on where it stands: not within texts, names, remarks or casts.
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$ | ::
+        | (?<![\w'"\])}]) [:$] (?P<name>[A-Za-z_]\w*) | (?P<star>\*) | (?P<word>[A-Za-z_]\w*)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_CONFIGURATION: dict[str, Any] = {
+    "enable_external_access": "false",  # nothing is read but the tables, and nothing is written at all
+    "python_enable_replacements": "false",  # which frames there are, is said below
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "errors_as_json": "true",
+}
+
+
+class Statement(NamedTuple):
+    """A query as DuckDB takes it: with ``$name`` for each parameter, and again with NULL instead of them."""
+
+    text: str
+    plain: str
+    parameters: frozenset[str]
+    words: frozenset[str]
+    """The names and stars in it, in lower case."""
+
+
+def parsed(query: str) -> Statement:
+    """Find the parameters ``:name`` and ``$name`` of a query, and its words."""
+    names: set[str] = set()
+    words: set[str] = set()
+
+    def with_dollar(found: re.Match[str]) -> str:
+        if found["name"]:
+            names.add(found["name"])
+            return f"${found['name']}"
+        words.add((found["word"] or found["star"] or found[0].strip('"')).lower())
+        return found[0]
+
+    text = _TOKEN.sub(with_dollar, query)
+    plain = _TOKEN.sub(lambda found: "NULL" if found["name"] else found[0], query)
+    return Statement(text, plain, frozenset(names), frozenset(words))
+
+
+def ask(
+    cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]
+) -> pd.DataFrame:
+    """Answer a query; ``namespace(name)`` gives the frame that a table's name may mean, or None.
+
+    Raises InputError with one sentence for a query that is wrong, or that would do more than ask.
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise InputError('there is no query; write for example nc.sql("SELECT state, count(*) FROM jobs GROUP BY 1")')
+    statement = parsed(query)
+    given = {name: value for name, value in parameters.items() if not frames.is_frame(value)}
+    own = {name: value for name, value in parameters.items() if frames.is_frame(value)}
+    connection = duckdb.connect(":memory:", config=_CONFIGURATION)
+    try:
+        connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
+        names = _checked(connection, statement, query)
+        _check_parameters(statement, given)
+        for name in names:
+            frame = own[name] if name in own else _table(cluster, name, statement, namespace)
+            if frame is None:
+                raise InputError(f"SQL: there is no table {name}; there are {_known(own)}, and the frames of yours")
+            connection.register(name, frame)
+        found = connection.execute(statement.text, {name: given[name] for name in statement.parameters})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of pandas at DuckDB, which makes the frame
+            answer: pd.DataFrame = found.df()
+        return answer
+    except duckdb.Error as error:
+        raise InputError(_sentence(error, query)) from None
+    finally:
+        connection.close()
+
+
+def _checked(connection: duckdb.DuckDBPyConnection, statement: Statement, query: str) -> list[str]:
+    """The tables that a query names.  Raises InputError for all that is not one question."""
+    found = connection.extract_statements(statement.text)
+    if len(found) != 1:
+        raise InputError(f"SQL: there are {len(found)} statements; write one question at a time")
+    kind = found[0].type.name
+    if kind == "MULTI":
+        raise InputError("SQL: a PIVOT needs to be told its columns here: PIVOT ... ON state IN ('COMPLETED', 'FAILED')")
+    if kind not in ("SELECT", "EXPLAIN"):
+        raise InputError(f"SQL: {kind} is refused: queries only ask, they change nothing; write a SELECT")
+    return sorted(connection.get_table_names(statement.plain))
+
+
+def _check_parameters(statement: Statement, given: Mapping[str, Any]) -> None:
+    missing = sorted(statement.parameters - set(given))
+    if missing:
+        name = missing[0]
+        raise InputError(f'SQL: the query has :{name}, and nothing was given for it; write sql("...", {name}=...)')
+
+
+def _known(own: Mapping[str, Any]) -> str:
+    return ", ".join([*_TABLES, *own])
+
+
+def _sentence(error: duckdb.Error, query: str) -> str:
+    """DuckDB's complaint in one sentence with its place in the query."""
+    _, _, text = str(error).partition(": ")
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return f"SQL: {' '.join(str(error).split())[:400]}"
+    said = str(told["exception_message"]).strip().rstrip("!.").splitlines()
+    hint = f" ({said[1][0].lower()}{said[1][1:]})" if len(said) > 1 and said[1].startswith("Candidate bindings") else ""
+    return f"SQL: {' '.join(said[0].split()).rstrip('!.')[:400]}{hint}{_place(told.get('position'), query)}"
+
+
+def _place(position: str | None, query: str) -> str:
+    if position is None or not position.isdecimal():
+        return ""
+    # DuckDB counts bytes.
+    before = query.encode()[: int(position)].decode(errors="ignore")
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return f", at line {line}, column {column}"
+
+
+# --- the tables ------------------------------------------------------------------------------------
+
+
+def _table(cluster: Cluster, name: str, statement: Statement, namespace: Callable[[str], Any]) -> Any:
+    """The table of that name: the cluster's, else the notebook's; None when there is none."""
+    make = _TABLES.get(name.lower())
+    if make is not None:
+        return make(cluster, statement)
+    found = namespace(name)
+    return found if frames.is_frame(found) else None
+
+
+def _nodes(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    return cluster.nodes(all=True)
+
+
+def _jobs(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    return frames.jobs_frame(cluster.store.views.jobs(running_only=False, limit=10_000_000))
+
+
+def _partitions(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    rows = cluster.store.asking.partitions()
+    return frames.table(rows, asking.PARTITION_COLUMNS, times=("claimed", "ended"), booleans=("transferable",))
+
+
+def _attempts(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    return frames.table(cluster.store.asking.attempts(), asking.ATTEMPT_COLUMNS, times=("claimed", "ended"))
+
+
+def _events(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    return frames.table(list(cluster.store.asking.events()), asking.EVENT_COLUMNS, times=("time",))
+
+
+def _logs(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
+    rows = [(*row[:5], bytes(row[5]).decode("utf-8", "replace")) for row in cluster.store.asking.logs()]
+    return frames.table(rows, asking.LOG_COLUMNS)
+
+
+def _results(cluster: Cluster, statement: Statement) -> pd.DataFrame:
+    """Values are opened only for a query that names them (or says ``*``)."""
+    opened = bool({"value", "*"} & statement.words)
+    return frames.table(list(_result_rows(cluster, opened=opened)), RESULT_COLUMNS)
+
+
+def _result_rows(cluster: Cluster, *, opened: bool) -> Iterator[tuple[Any, ...]]:
+    for job_id, step in cluster.store.asking.ended_steps():
+        handle = cluster.job(job_id)
+        for item in handle.step(step).final_items(values=opened):
+            error = item.error
+            yield (
+                job_id, handle.name, step, item.index, item.partition, item.node, item.attempt, item.seconds,
+                error.error_type if error else None, error.message if error else None,
+                text_of(item.value) if opened and error is None else None,
+            )  # fmt: skip
+
+
+def text_of(value: Any) -> str | None:
+    """A value in SQL: a text as it is, what JSON knows as JSON, everything else as Python shows it."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value[:_LONGEST_VALUE]
+    try:
+        shown = json.dumps(value, default=_plain)
+    except (TypeError, ValueError, RecursionError):
+        shown = repr(value)
+    return shown[:_LONGEST_VALUE]
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays, and frames, as what JSON knows; else how Python shows it."""
+    for way in ("item", "tolist", "isoformat", "to_dict"):
+        make = getattr(value, way, None)
+        if callable(make):
+            try:
+                return make()
+            except (TypeError, ValueError):
+                continue  # an array of several has no one item
+    return repr(value)
+
+
+_TABLES: dict[str, Callable[[Cluster, Statement], Any]] = {
+    "nodes": _nodes,
+    "jobs": _jobs,
+    "partitions": _partitions,
+    "attempts": _attempts,
+    "events": _events,
+    "logs": _logs,
+    "results": _results,
+}
+
+TABLES = tuple(_TABLES)
+__all__ = ["TABLES", "Statement", "ask", "parsed", "text_of", "ResultReader"]
