@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbcluster.api import Cluster as Cluster
     from nbcluster.api import connect as connect
+    from nbcluster.api import doctor as doctor
+    from nbcluster.diagnosis import Diagnosis as Diagnosis
+    from nbcluster.diagnosis import Finding as Finding
     from nbcluster.errors import (
         JobFailed as JobFailed,
     )
@@ -44,7 +47,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Cluster", "connect"),
+    "api": ("Cluster", "connect", "doctor"),
+    "diagnosis": ("Diagnosis", "Finding"),
     "running": ("Current", "current"),
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nbcluster import payload
-from nbcluster.config import Settings, load_settings, parse_count, parse_slots, usable_cores
+from nbcluster import display, payload
+from nbcluster.cluster_snapshot import ClusterSnapshot, take_cluster_snapshot
+from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
+from nbcluster.diagnosis import Diagnosis
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
+from nbcluster.examining import examine, findings
 from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
@@ -50,17 +53,33 @@ def connect(url: str | None = None, **settings: Any) -> Cluster:
 
 def visit(url: str | None = None, **settings: Any) -> Cluster:
     """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
-    chosen = load_settings({"url": url, **settings})
+    given = {"url": url, **settings}
+    chosen = load_settings(given)
     store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
-    return Cluster(store, chosen)
+    return Cluster(store, chosen, origin_of("url", given))
+
+
+def doctor(url: str | None = None, **settings: Any) -> Diagnosis:
+    """Examine the cluster at ``url``, or the one that ``connect()`` would choose; see ``Cluster.doctor``.
+
+    Also when connecting fails: then that is the finding.
+    """
+
+    def examined() -> Diagnosis:
+        with visit(url, **settings) as cluster:
+            return cluster.doctor()
+
+    return examine(examined)
 
 
 class Cluster:
     """One database and the nodes that meet in it."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, url_origin: str = "given") -> None:
         self.store = store
         self.settings = settings
+        self.url_origin = url_origin
+        """Where the URL comes from, as ``config.origin_of`` says it."""
         self._member: Member | None = None
         self._joining = threading.Lock()
         self._closed = False
@@ -258,6 +277,26 @@ class Cluster:
             running_jobs=sum(row.status is JobStatus.STARTED for row in running),
             waiting_partitions=self.store.views.waiting(),
         )
+
+    def watch(self) -> None:
+        """Show the whole cluster live in the running cell; it goes on when the cell has ended.
+
+        Raises InputError outside of a notebook.
+        """
+        display.watch(self)
+
+    def snapshot(self) -> ClusterSnapshot:
+        """Everything that ``watch()`` shows, as plain values."""
+        return take_cluster_snapshot(self.store, self.settings.unreachable_node_threshold)
+
+    def doctor(self) -> Diagnosis:
+        """Examine everything that work here rests on; each finding that is not ok has its cure.
+
+        The database and where its URL comes from, the time of a round trip, the clocks, the
+        rights of this login, tables and key; the nodes, and how their Python, nbcluster and
+        packages differ from this process's; the jobs that are held up.
+        """
+        return examine(lambda: findings(self.store, self.settings, self.url_origin))
 
     # --- act --------------------------------------------------------------------------
 

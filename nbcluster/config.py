@@ -218,24 +218,50 @@ def load_settings(
 
     Raises ConfigError for an unknown option or an impossible value.
     """
-    environ = os.environ if environ is None else environ
     fields = {f.name: f for f in dataclasses.fields(Settings)}
     unknown = set(options or ()) - set(fields)
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(fields)}")
-    layers: list[tuple[str, Mapping[str, object | None]]] = [
-        ("", dict(options or {})),
-        ("NBCLUSTER_", {n: environ.get(f"NBCLUSTER_{n.upper()}") or None for n in fields}),
-    ]
-    layers += [(f"{path}: ", _read_file(path, fields)) for path in _config_files(directory or Path.cwd())]
+    layers = _layers(options, environ, directory)
     values: dict[str, Any] = {}
     for name, described in fields.items():
         for origin, layer in layers:
             if layer.get(name) is not None:
-                shown = f"NBCLUSTER_{name.upper()}" if origin == "NBCLUSTER_" else origin + name.replace("_", "-")
+                shown = f"NBCLUSTER_{name.upper()}" if origin == _ENVIRONMENT else origin + name.replace("_", "-")
                 values[name] = described.metadata["parse"](layer[name], shown)
                 break
     return Settings(**values)
+
+
+def origin_of(
+    name: str,
+    options: Mapping[str, object | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> str:
+    """Where ``load_settings`` with the same arguments takes a setting from, in some words."""
+    for origin, layer in _layers(options, environ, directory):
+        if layer.get(name) is not None:
+            if not origin:
+                return "given"
+            return f"NBCLUSTER_{name.upper()}" if origin == _ENVIRONMENT else origin.removesuffix(": ")
+    return "default"
+
+
+_ENVIRONMENT = "NBCLUSTER_"
+
+
+def _layers(
+    options: Mapping[str, object | None] | None, environ: Mapping[str, str] | None, directory: Path | None
+) -> list[tuple[str, Mapping[str, object | None]]]:
+    """What each place says, the first to be asked first."""
+    environ = os.environ if environ is None else environ
+    fields = {f.name: f for f in dataclasses.fields(Settings)}
+    layers: list[tuple[str, Mapping[str, object | None]]] = [
+        ("", dict(options or {})),
+        (_ENVIRONMENT, {n: environ.get(f"NBCLUSTER_{n.upper()}") or None for n in fields}),
+    ]
+    return layers + [(f"{path}: ", _read_file(path, fields)) for path in _config_files(directory or Path.cwd())]
 
 
 def _config_files(start: Path) -> list[Path]:

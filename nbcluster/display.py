@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbcluster.errors import InputError
 
 if TYPE_CHECKING:
+    from nbcluster.api import Cluster
     from nbcluster.handle import JobHandle
 
-_formatters: list[Any] = []
+
+class Notebook(Protocol):
+    """What the notebook layer does for those below it."""
+
+    def mimebundle(self, shown: object) -> dict[str, Any]:
+        """The representations of a job's handle or of a diagnosis."""
+
+    def watch(self, shown: Cluster | JobHandle) -> None:
+        """Show it live in the running cell, and go on when the cell has ended."""
 
 
-def mimebundle(handle: JobHandle) -> dict[str, Any]:
+_notebooks: list[Notebook] = []
+
+
+def mimebundle(shown: object) -> dict[str, Any]:
     """The representations of a handle; text alone outside of a notebook."""
-    if "IPython" in sys.modules and _formatters:
-        bundle: dict[str, Any] = _formatters[-1](handle)
-        return bundle
-    return {"text/plain": repr(handle)}
+    if "IPython" in sys.modules and _notebooks:
+        return _notebooks[-1].mimebundle(shown)
+    return {"text/plain": repr(shown)}
 
 
-def install(formatter: Any) -> None:
-    """Let ``formatter(handle)`` make the representations; the notebook layer does this when it is loaded."""
-    _formatters[:] = [formatter]
+def watch(shown: Cluster | JobHandle) -> None:
+    """Show it live; loads the magics where nobody has.  Raises InputError outside of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        raise InputError("watch() shows in a notebook or in IPython; in a terminal there are: nbcluster nodes, jobs")
+    if not _notebooks:
+        shell.run_line_magic("load_ext", "nbcluster")
+    _notebooks[-1].watch(shown)
+
+
+def install(notebook: Notebook) -> None:
+    """Let the notebook show things; the notebook layer does this when it is loaded."""
+    _notebooks[:] = [notebook]

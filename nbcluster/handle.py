@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, StepRow
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import take_snapshot
+from nbcluster.snapshot import Snapshots
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
@@ -50,6 +51,7 @@ class JobHandle(StepHandle):
         """From now on this handle is of that execution."""
         self._row, self._first_items = row, None
         self._known_steps = None
+        self._snapshots = Snapshots(self._store, row, self._cluster.settings.unreachable_node_threshold)
         self._waiting = Waiting(
             self._cluster,
             row,
@@ -63,6 +65,11 @@ class JobHandle(StepHandle):
     def id(self) -> int:
         """The job execution's id."""
         return self._row.job_execution_id
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster in which it runs."""
+        return self._cluster
 
     @property
     def name(self) -> str:
@@ -90,9 +97,7 @@ class JobHandle(StepHandle):
         return f"<Job {self.name}: {progress.status}, {done} of {progress.items} items>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from nbcluster.display import mimebundle
-
-        return mimebundle(self)
+        return display.mimebundle(self)
 
     # --- steps ------------------------------------------------------------------
 
@@ -141,15 +146,19 @@ class JobHandle(StepHandle):
             self._raise_unless_completed()
         return self._handle_of(ended).result()
 
-    def failure(self) -> str:
+    @property
+    def _called(self) -> str:
+        return "job"
+
+    def failure(self, called: str = "") -> str:
         """Why the job failed: of each step that failed, at most three groups of errors."""
         if len(self._steps()) == 1:
-            return super().failure()
+            return super().failure(called)
         failed = [step for step in self._store.steps.of_job(self.id) if step.failed]
         texts = [
-            super(JobHandle, self).failure()
+            super(JobHandle, self).failure(called)
             if step.name == self._row.step_name
-            else f"{self.name}: step {self._handle_of(step).failure()}"
+            else f"{self.name}: step {self._handle_of(step).failure(f'{called or self._called}.step({step.name!r})')}"
             for step in failed
         ]
         return "\n".join(texts)
@@ -171,7 +180,14 @@ class JobHandle(StepHandle):
 
     def snapshot(self) -> JobSnapshot:
         """Everything the live view shows, as plain values."""
-        return take_snapshot(self._store, self._row, self._cluster.settings.unreachable_node_threshold)
+        return self._snapshots.take()
+
+    def watch(self) -> None:
+        """Show it live in the running cell, whoever submitted it; the view goes on until the job ends.
+
+        Raises InputError outside of a notebook.
+        """
+        display.watch(self)
 
     def timeline(self) -> Timeline:
         """One row an event and partition, by time: time (UTC), phase, step, partition, attempt, node, seconds.

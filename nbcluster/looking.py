@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
+from nbcluster import failures
+from nbcluster.awaiting import AsCompleted, in_thread
 from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, WaitTimeout
 from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
 from nbcluster.reading import Item, ResultReader
 from nbcluster.records import ItemError, JobRow, Progress
-from nbcluster.waiting import Waiting
+from nbcluster.waiting import Signal, Waiting
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nbcluster.api import Cluster
+    from nbcluster.replaying import Replay
 
-_SHOWN_GROUPS = 3
+log = logging.getLogger(__name__)
+
+_BATCH = 100
 
 
 class StepHandle:
@@ -75,6 +84,22 @@ class StepHandle:
                 return self
         raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
 
+    def __await__(self) -> Generator[Any, None, Self]:
+        """``await job``: like ``wait()``, without blocking the event loop; gives this handle.
+
+        Does not raise because the job failed or was stopped: ``results()`` does.  A cancelled await (a timeout of
+        asyncio, the stop button) ends the waiting, not the job.
+        """
+        return self._final().__await__()
+
+    async def _final(self) -> Self:
+        look = partial(self._waiting.changes, None)
+        async with aclosing(in_thread(f"nbcluster-await-{self.name}", look)) as changes:
+            async for progress in changes:
+                if progress.status in JOB_FINAL:
+                    break
+        return self
+
     # --- results ------------------------------------------------------------------
 
     def results(self) -> list[Any]:
@@ -109,34 +134,50 @@ class StepHandle:
 
     def iter(self) -> Iterator[Any]:
         """The values in input order, as they come.  Raises PartitionError at a failed item."""
-        waiting = list(range(len(self._offsets())))
-        for final in self._finals():
-            ready = []
-            while waiting and waiting[0] in final:
-                ready.append(waiting.pop(0))
-            for item in self._items(ready, inputs=False):
+        for batch in self._in_order(Signal()):
+            for item in batch:
                 yield self._value(item)
 
-    def as_completed(self) -> Iterator[tuple[Any, Any]]:
-        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed."""
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """``async for value in job``: like ``iter()``, without blocking the event loop."""
+        async with aclosing(in_thread(f"nbcluster-iter-{self.name}", self._in_order)) as batches:
+            async for batch in batches:
+                for item in batch:
+                    yield self._value(item)
+
+    def as_completed(self) -> AsCompleted:
+        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed.
+
+        For ``for`` and for ``async for``.
+        """
+        name = f"nbcluster-as-completed-{self.name}"
+        return AsCompleted(self._arriving(Signal()), lambda: in_thread(name, self._arriving))
+
+    def _in_order(self, signal: Signal) -> Iterator[list[Item]]:
+        waiting = deque(range(len(self._offsets())))
+        for final in self._finals(signal):
+            ready = []
+            while waiting and waiting[0] in final:
+                ready.append(waiting.popleft())
+            yield from _batches(self._items(ready, inputs=False))
+
+    def _arriving(self, signal: Signal) -> Iterator[list[Item]]:
         seen: set[int] = set()
         refused: list[Item] = []
-        for final in self._finals():
+        for final in self._finals(signal):
             new = sorted(final - seen)
             seen |= final
-            for item in self._items(new, inputs=True):
-                if item.error is None:
-                    yield item.input, item.value
-                else:
-                    refused[:] = [item]
+            for batch in _batches(self._items(new, inputs=True)):
+                yield [item for item in batch if item.error is None]
+                refused += [item for item in batch if item.error is not None][-1:]
         self._raise_unless_completed()
-        for item in refused:  # it was completed on its node, and cannot be read here
+        for item in refused[-1:]:  # it was completed on its node, and cannot be read here
             self._value(item)
 
-    def _finals(self) -> Iterator[set[int]]:
+    def _finals(self, signal: Signal) -> Iterator[set[int]]:
         """The indexes of the partitions that are final, whenever there are more."""
         known = -1
-        for progress in self._waiting.changes():
+        for progress in self._waiting.changes(signal=signal):
             number = progress.completed + progress.failed
             if number > known:
                 known = number
@@ -173,22 +214,20 @@ class StepHandle:
         if status is JobStatus.FAILED:
             raise JobFailed(self.failure())
 
-    def failure(self) -> str:
-        """Why it failed, in at most three groups of errors."""
-        groups: dict[tuple[str, str], list[Item]] = {}
-        for item in self._failed_items():
-            assert item.error is not None
-            groups.setdefault((item.error.error_type, item.error.message), []).append(item)
-        ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].index))
-        lines = [
-            f"{len(items)} x {kind}: {message[:300]}, first at item {items[0].index} (partition {items[0].partition})"
-            for (kind, message), items in ranked[:_SHOWN_GROUPS]
-        ]
-        if len(ranked) > _SHOWN_GROUPS:
-            lines.append(f"and {len(ranked) - _SHOWN_GROUPS} more kinds of error")
-        failed = sum(map(len, groups.values()))
-        total = self._progress().items
-        return f"{self.name}: {failed} of {total} items failed\n  " + "\n  ".join(lines)
+    @property
+    def _called(self) -> str:
+        """How messages speak of this handle."""
+        return f"job.step({self.name!r})"
+
+    def failure(self, called: str = "") -> str:
+        """Why it failed, in at most three groups of errors; ``called`` is the variable that holds this handle."""
+        name = called or self._called
+        return failures.summary(
+            self.name, self._groups(), self._progress().items, lambda partition: f"{name}.replay({partition})"
+        )
+
+    def _groups(self) -> list[failures.Group]:
+        return failures.groups_of(self._failed_items())
 
     def _value(self, item: Item) -> Any:
         if item.error is not None:
@@ -198,7 +237,8 @@ class StepHandle:
     def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
         return PartitionError(
             f"{error.error_type}: {error.message} (item {item.index} of {self.name}, partition {item.partition}, "
-            f"on {item.node}, attempt {item.attempt})",
+            f"on {item.node}, attempt {item.attempt})"
+            + failures.advice(error.error_type, f"{self._called}.replay({item.partition})"),
             index=item.index,
             partition=item.partition,
             node=item.node,
@@ -227,27 +267,91 @@ class StepHandle:
 
         return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
 
-    def logs(self, partition: int) -> str:
-        """What the last attempt of a partition printed."""
-        partition = self._check_partition(partition)
-        return self._store.views.log(self._row.step_execution_id, partition).decode("utf-8", "replace")
+    def logs(self, partition: int | None = None, tail: int | None = None) -> str:
+        """What the last attempt of a partition printed; without a number, the partition that ended last.
 
-    def traceback(self, partition: int) -> str:
-        """The remote traceback of a partition's first failed item; empty when none failed."""
+        With ``tail`` its last lines, that many.
+        """
+        step = self._row.step_execution_id
+        if partition is None:
+            last = self._store.standings.log_tail(step)
+            printed = b"" if last is None else last[1]
+        else:
+            printed = self._store.views.log(step, self._check_partition(partition))
+        text = printed.decode("utf-8", "replace")
+        return text if tail is None else last_lines(text, tail)
+
+    def traceback(self, partition: int | None = None, hint: failures.Hint | None = None) -> str:
+        """The remote traceback of a partition's first failed item; empty when none failed.
+
+        Without a number every kind of error, most frequent first, each with its first traceback;
+        ``hint(partition)`` is then what one types to replay one.
+        """
+        if partition is None:
+            groups = self._groups()
+            replay = hint or (lambda number: f"{self._called}.replay({number})")
+            return failures.with_tracebacks(self.name, groups, self._progress().items, replay) if groups else ""
         partition = self._check_partition(partition)
         offsets = self._offsets()
         reader = ResultReader(self._store, self._row)
         first = next(iter(reader.errors([partition], [offsets[partition]])), None)
         return "" if first is None or first.error is None else first.error.traceback or first.error.message
 
+    # --- debugging --------------------------------------------------------------------
+
+    def replay(self, partition: int, pdb: bool = False, attempt: int | None = None) -> Any:
+        """Run a partition here, in this process, with the code and the inputs that are stored for it.
+
+        Gives its values: a list with one for each item, or the value of a function that is called
+        once.  An exception of the function leaves as it is, and ``%debug`` finds its frames; with
+        ``pdb`` the debugger looks at it first.  ``nb.current()`` answers as it did for ``attempt``,
+        by default the last; ``checkpoint`` is what that attempt found, if it is still stored.  All items
+        are computed, no timeout applies, and nothing is written to the database.
+
+        Raises InputError for a partition or attempt that there is not, PayloadError when this Python
+        cannot rebuild it, SignatureError when it was altered.
+        """
+        __tracebackhide__ = True
+        prepared = self.prepare_replay(partition, attempt)
+        if prepared.warning:
+            log.warning("%s", prepared.warning)
+        return prepared.run(pdb=pdb)
+
+    def prepare_replay(self, partition: int, attempt: int | None = None) -> Replay:
+        """What ``replay`` runs, checked and rebuilt."""
+        from nbcluster.replaying import prepare_replay
+
+        index = self._check_partition(partition)
+        return prepare_replay(self._store, self._row.step_execution_id, index, attempt, self._offsets()[index])
+
+    def inputs(self, partition: int) -> Any:
+        """What a partition is given: the list, range or frame of its items; of ``submit`` the pair (args, kwargs).
+
+        Raises as ``replay`` does.
+        """
+        return self.prepare_replay(partition).inputs()
+
     def _check_partition(self, partition: int) -> int:
         """The number as an int: what comes out of a frame is one of numpy's."""
         number = len(self._offsets())
+        if not number:
+            raise InputError(f"{self.name} has no partitions yet")
         if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
             raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
         return int(partition)
 
 
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """Some at a time: as many as may wait in memory for whoever asks for them one by one."""
+    while batch := list(islice(items, _BATCH)):
+        yield batch
+
+
 def starts(sizes: Sequence[int]) -> list[int]:
     """Where each partition begins, from how many items each holds."""
     return [0, *accumulate(sizes)][: len(sizes)]
+
+
+def last_lines(text: str, number: int) -> str:
+    """The last ``number`` lines of a text."""
+    return "".join(text.splitlines(keepends=True)[-number:]) if number > 0 else ""

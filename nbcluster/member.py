@@ -19,6 +19,7 @@ from nbcluster.master.coordinator import Coordinator
 from nbcluster.master.takeover import adopt_orphans
 from nbcluster.node.cadence import Due, poll_pause, scan_pause, sweep_pause
 from nbcluster.node.heartbeat import Heartbeat, new_node_id
+from nbcluster.node.introduction import AGAIN, Introduction
 from nbcluster.node.liveness import Liveness
 from nbcluster.records import NewNode
 from nbcluster.service import Service
@@ -44,7 +45,7 @@ def host_identifier(kind: str) -> str:
 
 
 class Member:
-    """Membership of this process: two background services around one registration."""
+    """Membership of this process: background services around one registration."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Member:
         self._members, self._working = 1, True
         self._sweep_due, self._scan_due = Due(), Due()
         self._maintenance = Service("maintenance", self._maintain, settings.orphaned_tasks_polling_interval, jitter=0)
+        self._introduction = Service("introduction", Introduction(store, lambda: self.node_id).tell, AGAIN)
 
     @property
     def node_id(self) -> str:
@@ -108,6 +110,7 @@ class Member:
         self._store.wakeup.subscribe(MASTERS, self._a_master_may_have_left)
         self._beats.start()
         self._maintenance.start()
+        self._introduction.start()
 
     def beat_now(self) -> None:
         """Something was changed in this process's row: look without waiting."""
@@ -171,10 +174,11 @@ class Member:
     def stop_watching(self) -> None:
         """End the maintenance; the heart goes on beating."""
         self._maintenance.stop()
+        self._introduction.stop()
 
     def leave(self) -> None:
         """Stop and remove the row: the others need not wait for a threshold."""
-        self._maintenance.stop()
+        self.stop_watching()
         self.coordinator.stop()
         self._beats.stop()
         self._store.deregister(self.node_id)

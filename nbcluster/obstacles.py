@@ -23,8 +23,15 @@ def obstacles(
     """
     if not progress.open or progress.status.value != "STARTED":
         return ()
+    return standing(progress.open, nodes, python, url, silent_after, require)
+
+
+def standing(
+    waiting: int, nodes: Sequence[Node], python: str, url: str, silent_after: float, require: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The same for ``waiting`` partitions of a step that is started."""
     workers = [node for node in nodes if node.slots]
-    alive = [node for node in workers if node.status is NodeStatus.ACTIVE and node.heartbeat_age <= silent_after]
+    alive = [node for node in workers if is_alive(node, silent_after)]
     if not alive:
         options = "".join(f" {word}" for word in _options(require))
         start = (
@@ -33,9 +40,22 @@ def obstacles(
         )
         if workers:
             youngest = min(node.heartbeat_age for node in workers)
-            start += f" ({progress.open} partitions wait; the last heartbeat was {youngest:.0f} s ago)"
+            start += f" ({waiting} partitions wait; the last heartbeat was {youngest:.0f} s ago)"
         return (start,)
     return tuple(_unfit(alive, python, require))
+
+
+def is_alive(node: Node, silent_after: float) -> bool:
+    """Whether a node takes work: it is ACTIVE, and was heard of in time."""
+    return node.status is NodeStatus.ACTIVE and node.heartbeat_age <= silent_after
+
+
+def somebody_can_run(nodes: Iterable[Node], python: str, silent_after: float, require: Sequence[str]) -> bool:
+    """Whether a live node is fit for a step; a step that waits then waits for its turn."""
+    return any(
+        node.slots and is_alive(node, silent_after) and node.python == python and fits(require, _labels(node))
+        for node in nodes
+    )
 
 
 def _unfit(alive: Sequence[Node], python: str, require: Sequence[str]) -> Iterable[str]:

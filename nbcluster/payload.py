@@ -11,6 +11,7 @@ because only it can carry classes and functions that live in a notebook.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import io
 import linecache
@@ -144,8 +145,15 @@ def _entries(value: Any) -> Iterable[Any]:
 
 def unpack(body: bytes, what: str) -> Any:
     """The object behind checked bytes.  Raises PayloadError when it cannot be rebuilt here."""
-    try:
+    with rebuilding(what):
         return load(body)
+
+
+@contextlib.contextmanager
+def rebuilding(what: str) -> Iterator[None]:
+    """Whatever goes wrong while objects are rebuilt is a PayloadError that names ``what``."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # what is rebuilt may well call sys.exit()

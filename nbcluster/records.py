@@ -34,6 +34,8 @@ class Node:
     heartbeat_age: float
     labels: tuple[str, ...] = ()
     watched: bool = False
+    environment: str | None = None
+    """The digest of its packages; None while it has not told them."""
 
     @property
     def name(self) -> str:
@@ -44,6 +46,26 @@ class Node:
     def load(self) -> float:
         """Busy slots as a share of all, 0.0 to 1.0 and above when overbooked."""
         return self.busy / self.slots if self.slots else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a login may not do with the tables (``INSERT on batch_nodes``), and what gives it the right."""
+
+    lacking: tuple[str, ...] = ()
+    cure: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """A database as it answers this process; ``round_trip`` and ``clock_ahead`` (of this machine's) in seconds."""
+
+    driver: str
+    server: str
+    round_trip: float
+    clock_ahead: float
+    rights: Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +140,11 @@ class Claim:
     arguments_payload: str | None
     errors: int = 0
     has_checkpoint: bool = False
+
+    @property
+    def idempotency_key(self) -> str:
+        """What is the same for every attempt and every execution of the partition, and for no other one."""
+        return f"{self.step.uid}/{self.step.name}/{self.index}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from nbcluster.lifecycle import JOB_FINAL
+from nbcluster.lifecycle import JOB_FINAL, JobStatus
+
+_ENOUGH = 3
+"""Partitions that must have ended in the recent past before it says how quickly things go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of a job execution; ``elapsed`` seconds since it was created, until its end."""
+
+    status: JobStatus
+    stop_requested: bool
+    paused: bool
+    ended: datetime | None
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Every partition of a step in one letter, and the items of all.
+
+    ``c`` COMPLETED, ``f`` FAILED, ``s`` stopped (FAILED as CANCELLED), ``r`` CLAIMED, ``.`` PENDING.
+    """
+
+    letters: str
+    items: int
+    items_done: int
+    items_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWork:
+    """What a node has done of a step.  ``items`` are those of the partitions that ended on it, in ``seconds``.
+
+    What is recent ended in the last ``recent_seconds``; for that long the node is at it, if not longer.
+    """
+
+    node: str
+    running: int
+    completed: int
+    ended: int
+    items: int
+    seconds: float
+    recent_partitions: int
+    recent_items: int
+    recent_seconds: float
+
+
+def pace(works: Iterable[NodeWork]) -> float | None:
+    """Items a second that these nodes do now; None when nothing tells.
+
+    What ended in the recent past, when that is enough to tell; otherwise what the partitions that run now
+    give if they take as long as those that ended.  So neither a slow start nor a pause counts.
+    """
+    known = list(works)
+    window = max((work.recent_seconds for work in known), default=0.0)
+    if sum(work.recent_partitions for work in known) >= _ENOUGH and window:
+        return sum(work.recent_items for work in known) / window
+    seconds = sum(work.seconds for work in known)
+    running = sum(work.running for work in known)
+    return running * sum(work.items for work in known) / seconds if seconds and running else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +85,8 @@ class NodeView:
     python: str
     version: str
     done: int = 0
+    rate: float | None = None
+    """Items a second that it does of the job (see ``pace``); None when nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +102,7 @@ class RunningView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A step as the live view shows it; ``done`` of ``total`` partitions while it runs."""
+    """A step as the live view shows it; ``done`` of ``total`` partitions while it runs, ``running`` of them now."""
 
     name: str
     kind: str
@@ -47,6 +110,7 @@ class StepView:
     not_run: bool
     done: int = 0
     total: int = 0
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +145,7 @@ class JobSnapshot:
     items_done: int
     items_failed: int
     grid: str
-    grid_cell: int
+    """A letter for each partition, in order (see ``Tally``)."""
     nodes: tuple[NodeView, ...]
     errors: tuple[ErrorGroup, ...]
     obstacles: tuple[str, ...]
@@ -93,6 +157,10 @@ class JobSnapshot:
     paused: bool = False
     steps: tuple[StepView, ...] = ()
     """Every step of a job that has several, in order."""
+    rate: float | None = None
+    """Items a second (see ``pace``); None when nothing tells."""
+    log_partition: int | None = None
+    """The partition that printed ``log_tail``."""
 
     @property
     def total_partitions(self) -> int:
@@ -106,7 +174,7 @@ class JobSnapshot:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds that the rest takes at the mean rate so far; None before the first item is done."""
-        if self.finished or not self.items_done or not self.elapsed:
+        """Seconds that the rest takes at the present rate; None when nothing tells."""
+        if self.finished or not self.rate:
             return None
-        return (self.items - self.items_done) * self.elapsed / self.items_done
+        return (self.items - self.items_done) / self.rate

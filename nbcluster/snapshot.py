@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nbcluster.errors import UnknownJob
 from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.reading import item_errors
 from nbcluster.records import JobRow, Node, Progress
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, StepView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, NodeWork, Standing, StepView, Tally, pace
 from nbcluster.store import Store
 
 _GROUPS = 5
@@ -27,44 +28,103 @@ class Overview:
     waiting_partitions: int
 
 
-def take_snapshot(store: Store, job: JobRow, silent_after: float) -> JobSnapshot:
-    """Read what the view needs: a handful of small statements, whatever the job's size."""
-    step = job.step_execution_id
-    progress = store.views.progress(job.job_execution_id, step)
-    nodes = store.nodes.observed()
-    grid, cell = store.views.grid(step, job.partitions)
-    fresh = store.views.job(job.job_execution_id) or job
-    return JobSnapshot(
-        job_id=job.job_execution_id,
-        name=job.name,
-        user=job.user,
-        status=progress.status.value,
-        stop_requested=progress.stop_requested,
-        created=fresh.created,
-        ended=fresh.ended,
-        elapsed=fresh.elapsed,
-        strategy=job.strategy,
-        transferable=job.transferable,
-        python=job.python,
-        partitions={
-            "PENDING": progress.pending,
-            "CLAIMED": progress.claimed,
-            "COMPLETED": progress.completed,
-            "FAILED": progress.failed,
-        },
-        items=progress.items,
-        items_done=progress.items_done,
-        items_failed=progress.items_failed,
-        grid=grid,
-        grid_cell=cell,
-        nodes=node_views(nodes, store.views.done_by_node(step)),
-        errors=_error_groups(store, step) if progress.failed else (),
-        obstacles=tuple(_obstacles(store, job, progress, nodes, silent_after)) if progress.open else (),
-        cancelled=progress.cancelled,
-        running=store.history.running(step) if progress.claimed else (),
-        paused=fresh.paused and not progress.stop_requested,
-        steps=step_views(store, job.job_execution_id),
-        log_tail=store.views.log_tail(step)[-_TAIL:].decode("utf-8", "replace"),
+class Snapshots:
+    """Takes snapshots of one job, one after the other; what cannot have changed since the last is not read again."""
+
+    def __init__(self, store: Store, job: JobRow, silent_after: float) -> None:
+        self._store = store
+        self._job = job
+        self._silent_after = silent_after
+        self._letters: str | None = None
+        self._failed = ""
+        self._work: list[NodeWork] = []
+        self._errors: tuple[ErrorGroup, ...] = ()
+        self._log: tuple[int, bytes] | None = None
+        self._several_steps: bool | None = None
+
+    def take(self) -> JobSnapshot:
+        """Read what the view needs: a handful of statements with small answers, whatever the job's size."""
+        store, job = self._store, self._job
+        step = job.step_execution_id
+        # The state comes first: of a job that has ended, nothing that is read later can be unfinished.
+        standing = store.standings.job(job.job_execution_id)
+        if standing is None:
+            raise UnknownJob(f"{job.name}: its rows were deleted")
+        tally = store.standings.tally(step)
+        self._read_what_changed(step, tally.letters)
+        progress = progress_of(standing, tally)
+        nodes = store.nodes.observed()
+        return JobSnapshot(
+            job_id=job.job_execution_id,
+            name=job.name,
+            user=job.user,
+            status=standing.status.value,
+            stop_requested=standing.stop_requested,
+            created=job.created,
+            ended=standing.ended,
+            elapsed=standing.elapsed,
+            strategy=job.strategy,
+            transferable=job.transferable,
+            python=job.python,
+            partitions={
+                "PENDING": progress.pending,
+                "CLAIMED": progress.claimed,
+                "COMPLETED": progress.completed,
+                "FAILED": progress.failed,
+            },
+            items=tally.items,
+            items_done=tally.items_done,
+            items_failed=tally.items_failed,
+            grid=tally.letters,
+            nodes=node_views(nodes, self._work),
+            errors=self._errors,
+            obstacles=tuple(_obstacles(store, job, progress, nodes, self._silent_after)) if progress.open else (),
+            cancelled=progress.cancelled,
+            running=store.history.running(step) if progress.claimed else (),
+            paused=standing.paused and not standing.stop_requested,
+            steps=self._steps(),
+            log_tail="" if self._log is None else self._log[1][-_TAIL:].decode("utf-8", "replace"),
+            log_partition=None if self._log is None else self._log[0],
+            rate=pace(self._work),
+        )
+
+    def _read_what_changed(self, step: int, letters: str) -> None:
+        changed = letters != self._letters
+        if changed or any(work.recent_partitions for work in self._work):
+            self._work = self._store.standings.work(step)
+        if not changed:
+            return
+        failed = letters.translate(_FAILED_ONLY)
+        if failed != self._failed:
+            self._errors = _error_groups(self._store, step)
+        self._log = self._store.standings.log_tail(step)
+        self._letters, self._failed = letters, failed
+
+    def _steps(self) -> tuple[StepView, ...]:
+        if self._several_steps is False:
+            return ()
+        views = step_views(self._store, self._job.job_execution_id)
+        self._several_steps = bool(views)
+        return views
+
+
+_FAILED_ONLY = str.maketrans("crs", "...")
+
+
+def progress_of(standing: Standing, tally: Tally) -> Progress:
+    """How far the job is."""
+    number = tally.letters.count
+    return Progress(
+        status=standing.status,
+        stop_requested=standing.stop_requested,
+        pending=number("."),
+        claimed=number("r"),
+        completed=number("c"),
+        failed=number("f") + number("s"),
+        cancelled=number("s"),
+        items=tally.items,
+        items_done=tally.items_done,
+        items_failed=tally.items_failed,
     )
 
 
@@ -75,16 +135,18 @@ def step_views(store: Store, job_id: int) -> tuple[StepView, ...]:
         return ()
     views = []
     for step in steps:
-        done = total = 0
+        done = total = running = 0
         if step.status is JobStatus.STARTED:
             seen = store.steps.progress(step.step_execution_id)
             done, total = seen.completed + seen.failed, seen.open + seen.completed + seen.failed
-        views.append(StepView(step.name, step.kind.value, step.status.value, step.not_run, done, total))
+            running = seen.claimed
+        views.append(StepView(step.name, step.kind.value, step.status.value, step.not_run, done, total, running))
     return tuple(views)
 
 
-def node_views(nodes: Sequence[Node], done: dict[str, int]) -> tuple[NodeView, ...]:
+def node_views(nodes: Sequence[Node], works: Iterable[NodeWork]) -> tuple[NodeView, ...]:
     """Live workers, and those that worked on the job and are gone."""
+    by_node = {work.node: work for work in works}
     views = [
         NodeView(
             node_id=node.node_id,
@@ -98,16 +160,17 @@ def node_views(nodes: Sequence[Node], done: dict[str, int]) -> tuple[NodeView, .
             heartbeat_age=node.heartbeat_age,
             python=node.python,
             version=node.version,
-            done=done.get(node.node_id, 0),
+            done=by_node[node.node_id].completed if node.node_id in by_node else 0,
+            rate=pace([by_node[node.node_id]]) if node.node_id in by_node else None,
         )
         for node in nodes
         if node.slots
     ]
     known = {view.node_id for view in views}
     views += [
-        NodeView(gone, gone.rsplit("-", 1)[0], "GONE", "", 0, 0, 0, 0.0, float("nan"), "", "", count)
-        for gone, count in sorted(done.items())
-        if gone not in known
+        NodeView(gone, gone.rsplit("-", 1)[0], "GONE", "", 0, 0, 0, 0.0, float("nan"), "", "", work.completed)
+        for gone, work in sorted(by_node.items())
+        if gone not in known and work.completed
     ]
     return tuple(views)
 

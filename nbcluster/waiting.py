@@ -24,6 +24,28 @@ _QUIET_SHARE = 4
 """With many open partitions, a look is followed by a pause of this many times its own cost."""
 
 
+class Signal:
+    """Wakes one waiting thread: something changed, or nobody waits any more."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Event()
+        self._left = threading.Event()
+
+    @property
+    def left(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._left.is_set()
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        self._left.set()
+        self.changed.set()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, unless nobody waits any more."""
+        self._left.wait(seconds)
+
+
 class Waiting:
     """Follows one job execution, or one step of it, until its state is final.
 
@@ -50,35 +72,40 @@ class Waiting:
             self._final = progress
         return progress
 
-    def changes(self, deadline: float | None = None) -> Iterator[Progress]:
-        """How far it is, now and whenever that may have changed, until it is final or ``deadline``."""
+    def changes(self, deadline: float | None = None, signal: Signal | None = None) -> Iterator[Progress]:
+        """How far it is, now and whenever that may have changed, until it is final or ``deadline``.
+
+        Ends early when ``signal`` says that nobody waits any more.
+        """
+        signal = signal or Signal()
         if self._final is not None or not self._fresh:
-            progress = self._look_patiently(deadline)
+            progress = self._look_patiently(deadline, signal)
             yield progress
             if progress.status in JOB_FINAL:
                 return
         self._cluster.join()
-        changed = threading.Event()
-        unsubscribe = self._cluster.store.wakeup.subscribe(job_topic(self._row.job_execution_id), changed.set)
+        unsubscribe = self._cluster.store.wakeup.subscribe(job_topic(self._row.job_execution_id), signal.changed.set)
         self._fresh = False
         try:
             while deadline is None or time.monotonic() < deadline:
-                changed.clear()
+                signal.changed.clear()
+                if signal.left:
+                    return
                 began = time.monotonic()
-                progress = self._look_patiently(deadline)
+                progress = self._look_patiently(deadline, signal)
                 yield progress
                 if progress.status in JOB_FINAL:
                     return
                 spent = time.monotonic() - began
                 if progress.open > _MANY:
-                    time.sleep(min(0.1, spent * _QUIET_SHARE))
+                    signal.pause(min(0.1, spent * _QUIET_SHARE))
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 poll = self._cluster.settings.master_check_interval
-                changed.wait(poll if left is None else min(poll, left))
+                signal.changed.wait(poll if left is None else min(poll, left))
         finally:
             unsubscribe()
 
-    def _look_patiently(self, deadline: float | None) -> Progress:
+    def _look_patiently(self, deadline: float | None, signal: Signal) -> Progress:
         """Look.  While the database is away the nodes keep what they have: say so once, and try until it is back."""
         settings = self._cluster.settings
         end = time.monotonic() + settings.database_patience
@@ -88,12 +115,12 @@ class Waiting:
             try:
                 return self._look()
             except DatabaseUnreachable as error:
-                if isinstance(error, LoginRefused) or time.monotonic() > end:
+                if isinstance(error, LoginRefused) or time.monotonic() > end or signal.left:
                     raise
                 if not told:
                     log.warning("%s; waiting for it to come back", error)
                 told = True
-                time.sleep(settings.master_check_interval)
+                signal.pause(settings.master_check_interval)
 
     def _look(self) -> Progress:
         progress = self.progress()

@@ -15,6 +15,7 @@ from nbcluster import __version__
 from nbcluster.cli import acting
 from nbcluster.cli.acting import partition_number
 from nbcluster.cli.connecting import cluster_of, count
+from nbcluster.cli.doctor import doctor
 from nbcluster.errors import NBClusterError, UsageError
 
 _INTERRUPTED = 130
@@ -30,6 +31,7 @@ examples:
   nbcluster retry collatz              run what failed again
   nbcluster drain alpha                let a node finish, then leave
   nbcluster down                       stop the nodes of "up"
+  nbcluster doctor                     what is wrong, and what to do about it
 
   nbcluster init --url postgresql+psycopg://labdb/nbcluster
                                        make the tables and the key of a shared database
@@ -247,6 +249,11 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
             _flag("--drop", "with --print: those that remove them"),
             _flag("--new-key", "make a key although others may have one: every machine needs the new one then"),
         ),
+    ),
+    "doctor": (
+        doctor,
+        "examine the database, the nodes and this machine: what is wrong, and the command that cures it",
+        _LISTING,
     ),
     "up": (
         _up,

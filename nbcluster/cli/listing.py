@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
+from nbcluster.diagnosis import Finding
 from nbcluster.records import JobRow, Node, PartitionRow
 
 _LONGEST_CELL = 44
@@ -84,7 +85,18 @@ PARTITIONS: tuple[Column, ...] = (
 )
 
 
-def write(out: TextIO, columns: Sequence[Column], rows: Iterable[Node | JobRow | PartitionRow], form: str) -> None:
+FINDINGS: tuple[Column, ...] = (
+    Column("check", lambda finding: finding.check),
+    Column("result", lambda finding: finding.result.value),
+    Column("seen", lambda finding: finding.seen),
+    Column("cure", lambda finding: finding.cure, rank=2, shrinks=True),
+    Column("command", lambda finding: finding.command, rank=1),
+)
+
+Row = Node | JobRow | PartitionRow | Finding
+
+
+def write(out: TextIO, columns: Sequence[Column], rows: Iterable[Row], form: str) -> None:
     """Write rows as ``json`` (times in ISO 8601, UTC), ``csv`` or ``table`` (times of this machine's zone)."""
     values = [[column.read(row) for column in columns] for row in rows]
     if form == "json":

@@ -267,7 +267,7 @@ class Executor:
                     "attempt": claim.attempt,
                     "node": claim.node_id,
                     "transferable": claim.transferable,
-                    "idempotency_key": f"{claim.step.uid}/{claim.step.name}/{claim.index}",
+                    "idempotency_key": claim.idempotency_key,
                 },
             },
             (*call.inputs, *call.kept, *(() if call.saved is None else (call.saved,))),

@@ -57,6 +57,11 @@ class Arguments:
     on_success: str | None = None
     on_failure: str | None = None
     now: bool = False
+    step: str | None = None
+    tail: int | None = None
+    attempt: int | None = None
+    pdb: bool = False
+    show: bool = False
     node: str = ""
     quiet: bool = False
     progress: str = "auto"

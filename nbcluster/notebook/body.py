@@ -28,7 +28,7 @@ from nbcluster.notebook import refusals
 from nbcluster.notebook.header import Header
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-_ITEM = "_item"
+ITEM = "_item"
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NOT_PYTHON = re.compile(r"\s*[%!?]|\s*[\w., ]+=\s*[%!]|.*\?\s*$")
 
@@ -82,15 +82,40 @@ def build(cell: Cell, header: Header | None, namespace: dict[str, Any], flags: i
     return Step(scratch[function.name])
 
 
-def _parse(cell: Cell) -> ast.Module:
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a cell's body is: its text without what it is indented by as a whole, and the function that it defines.
+
+    ``function`` is None for ordinary code.
+    """
+
+    text: str
+    function: str | None
+
+
+def outline(cell: Cell, parameters: tuple[str, ...]) -> Outline:
+    """The same body that ``build`` makes a function of, unchanged and not run.  Raises InputError."""
+    tree = _parse(cell)
+    if _is_module(tree):
+        return Outline(_dedented(cell), _last_function(tree).name)
+    refusals.check(tree, parameters)
+    _check_value(tree)
+    return Outline(_dedented(cell), None)
+
+
+def _dedented(cell: Cell) -> str:
+    """IPython accepts a cell that is indented as a whole; so does this."""
     lines = cell.body.splitlines(keepends=True)
     first = next((line for line in lines if line.strip()), "")
     indent = len(first) - len(first.lstrip())
     if indent and all(not line.strip() or line[:indent].isspace() for line in lines):
-        # IPython accepts a cell that is indented as a whole; so does this.
         lines = [line[indent:] if line.strip() else line for line in lines]
+    return "".join(lines)
+
+
+def _parse(cell: Cell) -> ast.Module:
     try:
-        tree = ast.parse("\n" + "".join(lines), filename=cell.filename)
+        tree = ast.parse("\n" + _dedented(cell), filename=cell.filename)
     except (SyntaxError, ValueError) as error:
         raise _no_python(cell, error) from None
     if not tree.body:
@@ -120,21 +145,16 @@ def _is_module(tree: ast.Module) -> bool:
 
 
 def _ordinary(tree: ast.Module, header: Header | None, name: str) -> ast.FunctionDef:
-    last = tree.body[-1]
-    if isinstance(last, _DEFINITIONS):
-        raise InputError(
-            f"line {last.lineno}: the body ends with the definition of `{last.name}`, which gives no value; "
-            f"end it with an expression such as {last.name}(...), or keep imports and definitions only"
-        )
+    last = _check_value(tree)
     statements = list(tree.body)
     if isinstance(last, ast.Expr):
         statements[-1] = ast.copy_location(ast.Return(last.value), last)
     parameters: list[ast.arg] = []
     if header is not None:
-        single = header.target.id if isinstance(header.target, ast.Name) else _ITEM
+        single = header.target.id if isinstance(header.target, ast.Name) else ITEM
         parameters = [ast.arg(single, lineno=1, col_offset=0)]
         if header.unpacks:
-            taken = ast.Assign([header.target], ast.Name(_ITEM, ast.Load()), lineno=1, col_offset=0)
+            taken = ast.Assign([header.target], ast.Name(ITEM, ast.Load()), lineno=1, col_offset=0)
             statements.insert(0, taken)
     function = ast.FunctionDef(
         name=name if name.isidentifier() and not keyword.iskeyword(name) else "cell",
@@ -145,6 +165,17 @@ def _ordinary(tree: ast.Module, header: Header | None, name: str) -> ast.Functio
         col_offset=0,
     )
     return ast.fix_missing_locations(function)
+
+
+def _check_value(tree: ast.Module) -> ast.stmt:
+    """The last statement, which may give the value.  Raises InputError where it can give none."""
+    last = tree.body[-1]
+    if isinstance(last, _DEFINITIONS):
+        raise InputError(
+            f"line {last.lineno}: the body ends with the definition of `{last.name}`, which gives no value; "
+            f"end it with an expression such as {last.name}(...), or keep imports and definitions only"
+        )
+    return last
 
 
 def _compile(cell: Cell, tree: ast.Module, flags: int) -> Any:
@@ -158,17 +189,23 @@ def _compile(cell: Cell, tree: ast.Module, flags: int) -> Any:
 def _from_definitions(
     cell: Cell, tree: ast.Module, header: Header | None, namespace: dict[str, Any], flags: int
 ) -> Step:
+    last = _last_function(tree)
+    exec(_compile(cell, tree, flags), namespace)
+    function = namespace[last.name]
+    spread = header is not None and header.unpacks
+    _check_arguments(function, last, header)
+    return Step(function, spread)
+
+
+def _last_function(tree: ast.Module) -> ast.FunctionDef:
+    """The one that is mapped.  Raises InputError."""
     functions = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     if not functions:
         raise InputError("the body defines no function; write what is to be done with each item")
     last = functions[-1]
     if isinstance(last, ast.AsyncFunctionDef):
         raise InputError(f"line {last.lineno}: `async def {last.name}` cannot be mapped; write a plain def")
-    exec(_compile(cell, tree, flags), namespace)
-    function = namespace[last.name]
-    spread = header is not None and header.unpacks
-    _check_arguments(function, last, header)
-    return Step(function, spread)
+    return last
 
 
 def _check_arguments(function: Any, definition: ast.FunctionDef, header: Header | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nbcluster.config import parse_count, parse_duration, parse_size
 from nbcluster.notebook.declared import (
     CELL,
@@ -88,9 +90,12 @@ _COMMON = (*_BLOCK, _FRESH, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_END
 _SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON)
 _MAP_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
 _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
+_STEP = Option(("--step",), "step", "of this step of a pipeline", "NAME")
 _PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)
 
-COMMANDS = (
+_SHOW = Option(("--show",), "show", "print the equal Python call, and run nothing")
+
+_DECLARED = (
     Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
     Command(
         "connect",
@@ -110,7 +115,20 @@ COMMANDS = (
     Command("down", LINE, "stop the nodes that were started on this machine"),
     Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
     Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
-    Command("partitions", LINE, "a frame of a job's partitions", (_JOB,)),
+    Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
+    Command(
+        "watch",
+        LINE,
+        "a live view of any job, or of the whole cluster; the cell does not wait for it",
+        (Positional("job", "JOB"),),
+        (_SHOWING[1],),
+        example="%nbcluster watch",
+    ),
+    Command(
+        "doctor",
+        LINE,
+        "examine the database, the nodes and this kernel: what is wrong, and the command that cures it",
+    ),
     Command(
         "attach",
         LINE,
@@ -148,6 +166,28 @@ COMMANDS = (
         LINE,
         "what a partition printed; without a number, the last lines of the job",
         (_JOB, Positional("partition", "PARTITION", parse=index)),
+        (Option(("--tail",), "tail", "the last N lines", "N", parse_count), _STEP),
+        example="%nbcluster logs collatz 3 --tail 50",
+    ),
+    Command(
+        "error",
+        LINE,
+        "the traceback of a partition; without a number, each kind of error with its first one",
+        (_JOB, Positional("partition", "PARTITION", parse=index)),
+        (_STEP,),
+        example="%nbcluster error collatz 3",
+    ),
+    Command(
+        "replay",
+        LINE,
+        "run a partition here, with its code and its inputs as they are stored; then %debug looks at an error",
+        (_JOB, Positional("partition", "PARTITION", required=True, parse=index)),
+        (
+            Option(("--attempt",), "attempt", "as this attempt; default: the last one", "K", parse_count),
+            Option(("--pdb",), "pdb", "look at an error in the debugger at once"),
+            _STEP,
+        ),
+        example="%nbcluster replay collatz 3 --pdb",
     ),
     Command("help", LINE, "this list, or one command in full", (Positional("topic", "COMMAND"),)),
     Command(
@@ -182,3 +222,5 @@ COMMANDS = (
         example="%%nbcluster local n in range(3)",
     ),
 )
+
+COMMANDS = tuple(one if one.name == "help" else replace(one, options=(*one.options, _SHOW)) for one in _DECLARED)

@@ -58,6 +58,23 @@ def from_cell(shell: Any, filename: str) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def from_users_frames(shell: Any) -> Iterator[None]:
+    """Errors of code that this package calls are shown from its first line on, unless they have a picture already."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except NBClusterError:
+        raise
+    except Exception as error:
+        from nbcluster.here import users_part
+
+        trace = users_part(error.__traceback__)
+        if trace is not None and not hasattr(error, "_render_traceback_"):
+            _drawn(error, _drawing(shell, error, trace))
+        raise
+
+
 def _drawing(shell: Any, error: Exception, trace: TracebackType) -> Callable[[], list[str]]:
     def draw() -> list[str]:
         lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, trace, tb_offset=0)

@@ -1,7 +1,7 @@
-"""The live view: a background loop that turns snapshots of a job into what a skin shows.
+"""The live view: a background loop that turns looks at something into what a skin shows.
 
-The loop only reads; it ends with the job, or with the cell that waits for it.  It prints nothing: what a thread
-prints lands in whichever cell is running.
+The loop only reads; it ends with what it shows (a job has an end), or with the cell that waits for it.  It prints
+nothing: what a thread prints lands in whichever cell is running.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic
 
 from nbcluster.errors import NBClusterError
+from nbcluster.notebook.drawing import V
 from nbcluster.notebook.model import View, view_of
 from nbcluster.notebook.skins import Skin
 from nbcluster.service import Service
@@ -26,33 +27,67 @@ _UNPROMPTED = 4
 """Looks after which the view is refreshed although no change was announced: ages and times go on."""
 
 
-class LiveView:
-    """Shows one job from ``start`` until ``finish``, which the job's end or the waiting cell brings about."""
+@dataclass(frozen=True)
+class Subject(Generic[V]):
+    """What a live view is of."""
 
-    def __init__(self, handle: JobHandle, skin: Skin, interval: float = INTERVAL) -> None:
-        self._handle = handle
+    name: str
+    look: Callable[[], V]
+    """Its content now.  Raises NBClusterError while it cannot be read."""
+    finished: Callable[[V], bool]
+    """Whether nothing will change any more."""
+    noted: Callable[[V, str], V]
+    """The same content with a sentence above it that a reader must know."""
+    left_behind: Callable[[V], str]
+    """The sentence for a notebook whose kernel ends before the view."""
+    subscribe: Callable[[Callable[[], None]], Callable[[], None]]
+    """Have a function called when something changed; gives the function that ends it."""
+    last: Callable[[V], V] = lambda view: view
+    """What stays of the content when the view has ended."""
+
+
+def of_job(handle: JobHandle) -> Subject[View]:
+    """A job as the subject of a view."""
+    return Subject(
+        name=f"view-{handle.id}",
+        look=lambda: view_of(handle.snapshot()),
+        finished=lambda view: view.finished,
+        noted=lambda view, sentence: replace(view, obstacles=(sentence,)),
+        left_behind=lambda view: view.remnant,
+        subscribe=handle.subscribe,
+    )
+
+
+class LiveView(Generic[V]):
+    """Shows one subject from ``start`` until ``finish``, which its end or the waiting cell brings about."""
+
+    def __init__(
+        self, subject: Subject[V], skin: Skin[V], interval: float = INTERVAL, unprompted: int = _UNPROMPTED
+    ) -> None:
+        self._subject = subject
+        self._unprompted = unprompted
         self._skin = skin
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._idle = 0
         self._ended = False
-        self._view: View | None = None
+        self._view: V | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._service = Service(f"view-{handle.id}", self.refresh, interval, jitter=0.0)
+        self._service = Service(subject.name, self.refresh, interval, jitter=0.0)
 
     def start(self) -> None:
-        """Show the job and keep showing it."""
-        self._view = view_of(self._handle.snapshot())
+        """Show it and keep showing it."""
+        self._view = self._subject.look()
         self._skin.begin(self._view)
-        self._unsubscribe = self._handle.subscribe(self._changed.set)
+        self._unsubscribe = self._subject.subscribe(self._changed.set)
         self._service.start()
         if self._skin.live:
             atexit.register(self.leave)
 
     def refresh(self) -> None:
-        """One look: redraws if something changed; ends the view when the job has ended."""
+        """One look: redraws if something changed; ends the view with its subject."""
         self._idle += 1
-        if not self._changed.is_set() and self._idle < _UNPROMPTED:
+        if not self._changed.is_set() and self._idle < self._unprompted:
             return
         self._changed.clear()
         self._idle = 0
@@ -62,7 +97,7 @@ class LiveView:
                 return
             self._view = view
             self._skin.update(view)
-        if view.finished:
+        if self._subject.finished(view):
             self.finish()
 
     def finish(self) -> None:
@@ -77,24 +112,25 @@ class LiveView:
             self._close(last)
 
     def leave(self) -> None:
-        """The kernel ends before the job: leave behind what was last seen, and how to see more."""
+        """The kernel ends before the view: leave behind what was last seen, and how to see more."""
         self._service.stop(timeout=1.0)
         with self._lock:
             if self._ended or self._view is None:
                 return
-            self._close(replace(self._view, obstacles=(self._view.remnant,)))
+            self._close(self._subject.noted(self._view, self._subject.left_behind(self._view)))
 
-    def _close(self, last: View | None) -> None:
+    def _close(self, last: V | None) -> None:
         self._ended = True
         atexit.unregister(self.leave)
         if self._unsubscribe is not None:
             self._unsubscribe()
         if last is not None:
-            self._skin.end(last)
+            self._skin.end(self._subject.last(last))
 
-    def _look(self) -> View | None:
+    def _look(self) -> V | None:
         try:
-            return view_of(self._handle.snapshot())
+            return self._subject.look()
         except NBClusterError as error:
-            # The job does not need this view: nodes go on, and the view comes back with the database.
-            return self._view and replace(self._view, obstacles=(f"This view cannot be refreshed: {error}",))
+            # A job does not need this view: nodes go on, and the view comes back with the database.
+            sentence = f"This view cannot be refreshed: {error}"
+            return None if self._view is None else self._subject.noted(self._view, sentence)

@@ -1,25 +1,33 @@
-"""How a job's handle shows itself as a cell's value."""
+"""How a handle or a diagnosis shows itself as a cell's value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nbcluster.diagnosis import Diagnosis
 from nbcluster.errors import NBClusterError
-from nbcluster.notebook.front_end import somebody_looks
+from nbcluster.notebook.front_end import in_kernel, somebody_looks
 from nbcluster.notebook.model import view_of
 
-if TYPE_CHECKING:
-    from nbcluster.handle import JobHandle
 
+def mimebundle(shown: object, shell: Any) -> dict[str, str]:
+    """Text, and in a notebook HTML: a diagnosis as a table, a job as it is now if somebody looks."""
+    made = {"text/plain": repr(shown)}
+    if isinstance(shown, Diagnosis):
+        if in_kernel(shell):
+            from nbcluster.notebook import diagnosis_render
 
-def mimebundle(handle: JobHandle, shell: Any) -> dict[str, str]:
-    """Text, which is the same on every machine, and where somebody looks the view as it is now."""
-    made = {"text/plain": repr(handle)}
-    if somebody_looks(shell):
-        from nbcluster.notebook import render
-
-        try:
-            made["text/html"] = render.page(view_of(handle.snapshot()))
-        except NBClusterError:
-            return made  # the text says what is known
+            made["text/html"] = diagnosis_render.page(shown)
+    elif somebody_looks(shell):
+        made |= _as_now(shown)
     return made
+
+
+def _as_now(handle: Any) -> dict[str, str]:
+    """A job's view as it is now; where it cannot be read the text says what is known."""
+    from nbcluster.notebook import render
+
+    try:
+        return {"text/html": render.page(view_of(handle.snapshot()))}
+    except NBClusterError:
+        return {}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from nbcluster.errors import JobError, JobFailed, JobStopped
 from nbcluster.lifecycle import JobStatus
 from nbcluster.notebook.complaints import shortened
-from nbcluster.notebook.dashboard import LiveView
+from nbcluster.notebook.dashboard import LiveView, of_job
 from nbcluster.notebook.front_end import kernel_is_ending, way_to_show
-from nbcluster.notebook.model import attach, left_behind, view_of, way_on
+from nbcluster.notebook.model import View, attach, left_behind, view_of, way_on
+from nbcluster.notebook.render import JOB
 from nbcluster.notebook.skins import skin_for
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 def show(handle: JobHandle, wanted: str, shell: Any) -> None:
     """Show a job without waiting for it: a live view ends with the job, other views show how it is now."""
-    skin = skin_for(way_to_show(wanted, shell))
+    skin = skin_for(way_to_show(wanted, shell), JOB)
     if skin.live:
-        LiveView(handle, skin).start()
+        LiveView(of_job(handle), skin).start()
     else:
         skin.end(view_of(handle.snapshot()))
 
@@ -32,7 +33,7 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
     kernel stops nothing.
     Raises JobFailed (unless errors are to be collected) or JobStopped, shown as one line.
     """
-    view = LiveView(handle, skin_for(way_to_show(wanted, shell)))
+    view = LiveView(of_job(handle), skin_for(way_to_show(wanted, shell), JOB))
     try:
         view.start()
         handle.wait()
@@ -45,7 +46,7 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
         raise shortened(error, shell)
 
 
-def _interrupted(handle: JobHandle, view: LiveView, variable: str, shell: Any) -> KeyboardInterrupt:
+def _interrupted(handle: JobHandle, view: LiveView[View], variable: str, shell: Any) -> KeyboardInterrupt:
     try:
         if kernel_is_ending(shell):
             # A restart or shutdown of the kernel is no wish to stop the job: the nodes go on.
@@ -61,7 +62,9 @@ def _interrupted(handle: JobHandle, view: LiveView, variable: str, shell: Any) -
 def _ending(handle: JobHandle, variable: str, collect: bool) -> JobError | None:
     snapshot = handle.snapshot()
     if snapshot.status == JobStatus.FAILED and not collect:
-        return JobFailed(f"{handle.failure()}\nSee {variable}.errors(); everything else is in {variable}.frame()")
+        return JobFailed(
+            f"{handle.failure(variable)}\nSee {variable}.errors(); everything else is in {variable}.frame()"
+        )
     if snapshot.status == JobStatus.STOPPED:
         return JobStopped(way_on(snapshot, variable))
     return None

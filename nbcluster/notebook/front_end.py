@@ -39,6 +39,14 @@ def in_kernel(shell: Any) -> bool:
     return getattr(shell, "kernel", None) is not None and hasattr(shell, "get_parent")
 
 
+def can_type(shell: Any) -> bool:
+    """Whether what runs in a cell may ask its reader something."""
+    if not in_kernel(shell):
+        return True
+    request = shell.get_parent() or {}
+    return bool((request.get("content") or {}).get("allow_stdin"))
+
+
 def kernel_is_ending(shell: Any, patience: float = 0.4) -> bool:
     """Whether an interrupt was the first half of a restart or shutdown.
 

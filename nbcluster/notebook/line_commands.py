@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.notebook import debug_commands, watch_commands
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.complaints import usage
 from nbcluster.notebook.following import follow, show
-from nbcluster.notebook.model import clean, clean_block, count, resume, way_on
+from nbcluster.notebook.model import clean, count, resume, way_on
 from nbcluster.notebook.session import Session, say
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def run(session: Session, arguments: Arguments) -> Any:
     """Do what the line says; returns what the notebook is to show as its value."""
+    __tracebackhide__ = True
     return _COMMANDS[arguments.command](session, arguments)
 
 
@@ -52,10 +54,6 @@ def _nodes(session: Session, arguments: Arguments) -> Any:
 
 def _jobs(session: Session, arguments: Arguments) -> Any:
     return session.cluster.jobs(all=arguments.all)
-
-
-def _partitions(session: Session, arguments: Arguments) -> Any:
-    return session.cluster.partitions(arguments.job)
 
 
 def _attach(session: Session, arguments: Arguments) -> None:
@@ -104,12 +102,6 @@ def _bind(session: Session, handle: JobHandle, out: str | None) -> str:
     return session.bind(handle, out or session.free_name(handle))
 
 
-def _logs(session: Session, arguments: Arguments) -> None:
-    handle = session.cluster.job(arguments.job)
-    text = handle.snapshot().log_tail if arguments.partition is None else handle.logs(arguments.partition)
-    say(clean_block(text, longest=len(text)) if text else "nothing was printed")
-
-
 def _help(session: Session, arguments: Arguments) -> None:
     with usage():
         say(texts.topic(arguments.topic) if arguments.topic else texts.overview())
@@ -122,13 +114,17 @@ _COMMANDS: dict[str, Callable[[Session, Arguments], Any]] = {
     "down": _down,
     "nodes": _nodes,
     "jobs": _jobs,
-    "partitions": _partitions,
+    "partitions": debug_commands.partitions,
+    "watch": watch_commands.watch,
+    "doctor": watch_commands.doctor,
     "attach": _attach,
     "cancel": _cancel,
     "pause": _pause,
     "resume": _resume,
     "retry": _retry,
     "drain": _drain,
-    "logs": _logs,
+    "logs": debug_commands.logs,
+    "error": debug_commands.error,
+    "replay": debug_commands.replay,
     "help": _help,
 }

@@ -7,13 +7,13 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode, observe
 
-from nbcluster import display
+from nbcluster import display, postmortem
 from nbcluster.notebook import arguments as lines
 from nbcluster.notebook import completion
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.complaints import one_line, usage
 from nbcluster.notebook.declared import CELL, LINE
-from nbcluster.notebook.session import Session
+from nbcluster.notebook.session import Session, say
 
 _REGISTERED = "NBCluster"
 
@@ -39,10 +39,13 @@ class NBCluster(Magics):
     @line_cell_magic
     def nbcluster(self, line: str, cell: str | None = None) -> Any:
         """Both magics; ``help.overview()`` takes this text's place."""
+        __tracebackhide__ = True
         kind = LINE if cell is None else CELL
         with one_line(self.shell):
             with usage():
                 arguments = lines.parse(line, kind)
+            if arguments.show:
+                return self._show(arguments, cell)
             if arguments.kind == LINE:
                 from nbcluster.notebook import line_commands
 
@@ -50,6 +53,15 @@ class NBCluster(Magics):
             from nbcluster.notebook import cell_commands
 
             return cell_commands.run(self.session, arguments, line, cell or "")
+
+    def _show(self, arguments: lines.Arguments, cell: str | None) -> None:
+        from nbcluster.notebook import equivalent
+
+        with usage():
+            if cell is None:
+                say(equivalent.of_line(self.session, arguments))
+            else:
+                say(equivalent.of_cell(self.session, arguments, cell))
 
 
 NBCluster.nbcluster.__doc__ = texts.overview()
@@ -61,14 +73,32 @@ def install(shell: Any) -> None:
         return
     magics = NBCluster(shell)
     shell.register_magics(magics)
-    display.install(lambda handle: _mimebundle(handle, shell))
+    display.install(_InShell(shell))
+    postmortem.install(lambda error: _post_mortem(error, shell))
     completion.install(shell, magics.session)
 
 
-def _mimebundle(handle: Any, shell: Any) -> dict[str, Any]:
-    from nbcluster.notebook.display import mimebundle
+class _InShell:
+    """Shows what is asked for; what that needs is imported only then."""
 
-    return mimebundle(handle, shell)
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def mimebundle(self, shown: object) -> dict[str, Any]:
+        from nbcluster.notebook.display import mimebundle
+
+        return mimebundle(shown, self._shell)
+
+    def watch(self, shown: Any) -> None:
+        from nbcluster.notebook.watching import watch
+
+        watch(shown, self._shell)
+
+
+def _post_mortem(error: BaseException, shell: Any) -> None:
+    from nbcluster.notebook.debug_commands import post_mortem
+
+    post_mortem(error, shell)
 
 
 def remove(shell: Any) -> None:
@@ -78,6 +108,7 @@ def remove(shell: Any) -> None:
         return
     magics.session.close()
     shell.configurables.remove(magics)
+    postmortem.install(None)
     completion.remove(shell)
     shell.magics_manager.registry.pop(_REGISTERED, None)
     for kind in (LINE, CELL):

@@ -5,42 +5,37 @@ Widget, HTML and text are skins over ``View``; nothing is counted, worded or cle
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from datetime import timedelta
 
-from nbcluster.lifecycle import JobStatus, NodeStatus, PartitionStatus
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
+from nbcluster.lifecycle import JobStatus, PartitionStatus
+from nbcluster.notebook.node_rows import COLUMNS, COLUMNS_AFTER, most_telling, row_of
+from nbcluster.notebook.partition_map import Cell, Segment, cells_of, map_label, segments_of
+from nbcluster.notebook.wording import (
+    about,
+    attach,
+    clean,
+    clean_block,
+    count,
+    duration,
+    rate,
+    resume,
+    retry,
+    roughly,
+)
+from nbcluster.shown import ErrorGroup, JobSnapshot, RunningView, StepView
 
-# Escape sequences, control characters, and the marks that turn the direction of text around:
-# what a remote program printed must not rearrange what stands beside it.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-# A progress bar's earlier states: a carriage return wrote over them.
-_OVERWRITTEN = re.compile(r"[^\n]*\r")
-
-LONGEST_TEXT = 4_000
-MOST_NODES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The partitions in one state: its word, its letter, how many, and their share of all (0 to 1)."""
-
-    state: str
-    letter: str
-    word: str
-    count: int
-    share: float
+__all__ = ["attach", "clean", "clean_block", "count", "duration", "resume"]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorLine:
-    """One group of equal errors."""
+    """One group of equal errors; ``partition`` is the one whose traceback it is."""
 
     headline: str
     place: str
     traceback: str
+    partition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +49,22 @@ class View:
     facts: str
     summary: str
     remnant: str
+    way_back: tuple[str, str]
+    """A line to type, and what it does: how to go on from a saved notebook."""
     done_share: float
     segments: tuple[Segment, ...]
-    grid: str
-    grid_label: str
+    cells: tuple[Cell, ...]
+    map_label: str
     node_columns: tuple[str, ...]
     node_rows: tuple[tuple[str, ...], ...]
     more_nodes: int
     errors: tuple[ErrorLine, ...]
     obstacles: tuple[str, ...]
+    log_label: str
     log_tail: str
     steps: str = ""
-    running: tuple[str, ...] = ()
+    running: tuple[tuple[str, ...], ...] = ()
+    """Partitions that say how far they are, in the words of ``RUNNING``."""
 
     @property
     def headline(self) -> str:
@@ -73,17 +72,12 @@ class View:
         return f"{self.name}: {self.word}, {self.sentence}"
 
 
-_STATES = (
-    (PartitionStatus.COMPLETED, "c", "completed"),
-    (PartitionStatus.FAILED, "f", "failed"),
-    (PartitionStatus.CLAIMED, "r", "running"),
-    (PartitionStatus.PENDING, ".", "pending"),
-)
+RUNNING = ("partition", "done", "for", "node", "doing")
 
 
 def view_of(snapshot: JobSnapshot) -> View:
     """The content of the view at the moment of the snapshot."""
-    shown, more = _most_telling(snapshot.nodes, MOST_NODES)
+    shown, more = most_telling(snapshot.nodes)
     return View(
         name=clean(snapshot.name),
         word=_word(snapshot),
@@ -92,35 +86,21 @@ def view_of(snapshot: JobSnapshot) -> View:
         facts=_facts(snapshot),
         summary=summary(snapshot),
         remnant=left_behind(snapshot.name),
-        done_share=_share(snapshot.items_done, snapshot.items),
-        segments=_segments(snapshot),
-        grid=snapshot.grid,
-        grid_label=_grid_label(snapshot),
-        node_columns=_NODE_COLUMNS_AFTER if snapshot.finished else _NODE_COLUMNS,
-        node_rows=tuple(_node_row(node, snapshot.finished) for node in shown),
+        way_back=_way_back(snapshot),
+        done_share=snapshot.items_done / snapshot.items if snapshot.items else 1.0,
+        segments=segments_of(snapshot.grid),
+        cells=cells_of(snapshot.grid),
+        map_label=map_label(len(snapshot.grid)),
+        node_columns=COLUMNS_AFTER if snapshot.finished else COLUMNS,
+        node_rows=tuple(row_of(node, snapshot.finished) for node in shown),
         more_nodes=more,
         errors=tuple(_error_line(group) for group in snapshot.errors),
         obstacles=() if snapshot.finished else tuple(clean(text, 500) for text in snapshot.obstacles),
+        log_label=_log_label(snapshot),
         log_tail=clean_block(snapshot.log_tail),
         steps=" \N{RIGHTWARDS ARROW} ".join(_step(step, snapshot.finished) for step in snapshot.steps),
         running=() if snapshot.finished else tuple(_running(one) for one in snapshot.running if _tells(one)),
     )
-
-
-def clean(text: str, longest: int = 200) -> str:
-    """Foreign text on one line, without what could act on a terminal or turn the line around."""
-    plain = " ".join(_harmless(text).split())
-    return plain if len(plain) <= longest else f"{plain[:longest]} ..."
-
-
-def clean_block(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The same for several lines; of a long text the end is kept, where tracebacks say what happened."""
-    plain = _harmless(_OVERWRITTEN.sub("", text.replace("\r\n", "\n"))).strip("\n")
-    return plain if len(plain) <= longest else f"...\n{plain[-longest:]}"
-
-
-def _harmless(text: str) -> str:
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", text))
 
 
 def summary(snapshot: JobSnapshot) -> str:
@@ -144,57 +124,23 @@ def left_behind(name: str) -> str:
     return f"{clean(name)}: the kernel that showed it ended before the job did; the job goes on. See {attach(name)}"
 
 
-def attach(name: str) -> str:
-    """The line that looks at a job again."""
-    return f"%nbcluster attach {_word_of(clean(name))}"
-
-
-def resume(name: str) -> str:
-    """The line that goes on with a job."""
-    return f"%nbcluster resume {_word_of(clean(name))}"
-
-
-def _word_of(name: str) -> str:
-    return f'"{name}"' if " " in name else name
-
-
 def _good(snapshot: JobSnapshot) -> int:
     return snapshot.items_done - snapshot.items_failed
 
 
-def count(number: int, noun: str, grouped: bool = True) -> str:
-    """``1 item``, ``2,000 items``."""
-    shown = f"{number:,}" if grouped else str(number)
-    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``: two units at most."""
-    if seconds < 9.95:
-        return f"{max(0.0, seconds):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
 def _word(snapshot: JobSnapshot) -> str:
-    if not snapshot.finished and snapshot.stop_requested:
+    if snapshot.finished:
+        return snapshot.status.lower()
+    if snapshot.stop_requested:
         return "stopping"
-    if not snapshot.finished and snapshot.paused:
+    if snapshot.paused:
         return "paused"
-    if not snapshot.finished and not snapshot.partitions.get(PartitionStatus.CLAIMED, 0) and not snapshot.items_done:
-        return "waiting"
-    return {JobStatus.STARTED: "running", JobStatus.CREATED: "waiting"}.get(
-        JobStatus(snapshot.status), snapshot.status.lower()
-    )
+    begun = snapshot.items_done or snapshot.partitions.get(PartitionStatus.CLAIMED, 0)
+    return "running" if begun or any(_begun(step) for step in snapshot.steps) else "waiting"
+
+
+def _begun(step: StepView) -> bool:
+    return step.status == JobStatus.COMPLETED or bool(step.done or step.running)
 
 
 def _progress(snapshot: JobSnapshot) -> list[str]:
@@ -209,52 +155,48 @@ def _progress(snapshot: JobSnapshot) -> list[str]:
     said = [f"{snapshot.items_done:,} of {items}"]
     if snapshot.items_failed:
         said.append(f"{snapshot.items_failed:,} failed")
-    if snapshot.items_done and snapshot.elapsed > 0:
-        said.append(f"{_rate(snapshot.items_done / snapshot.elapsed)}/s")
+    if snapshot.paused:
+        return said
+    if snapshot.rate is not None:
+        said.append(rate(snapshot.rate))
     if snapshot.remaining is not None:
-        said.append(f"about {_about(snapshot.remaining)} left")
+        said.append(f"about {about(snapshot.remaining)} left")
     return said
 
 
-def _about(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else duration(whole)
-
-
-def _rate(per_second: float) -> str:
-    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}"
-
-
 def _facts(snapshot: JobSnapshot) -> str:
-    said = [] if snapshot.finished else [f"{duration(snapshot.elapsed)} elapsed"]
-    said.append(f"started {snapshot.created.astimezone():%H:%M:%S} by {clean(snapshot.user, 60)}")
+    said = [] if snapshot.finished else [_elapsed(snapshot.elapsed)]
+    said.append(f"started {_clock(snapshot)} by {clean(snapshot.user, 60)}")
     said.append(clean(snapshot.strategy.replace("_", " ")))
     if not snapshot.transferable:
         said.append("not transferable")
     return " \N{MIDDLE DOT} ".join(said)
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 1.0
+def _elapsed(seconds: float) -> str:
+    return "just begun" if seconds < 5 else f"{roughly(seconds)} elapsed"
 
 
-def _segments(snapshot: JobSnapshot) -> tuple[Segment, ...]:
-    total = snapshot.total_partitions
-    segments = []
-    for status, letter, word in _STATES:
-        number = snapshot.partitions.get(status, 0)
-        # Those that a stop kept from their end are FAILED in the tables, but nothing went wrong with them.
-        stopped = snapshot.cancelled if status is PartitionStatus.FAILED else 0
-        if number - stopped:
-            segments.append(Segment(status.value, letter, word, number - stopped, _share(number - stopped, total)))
-        if stopped:
-            segments.append(Segment(status.value, "s", "stopped", stopped, _share(stopped, total)))
-    return tuple(segments)
+def _clock(snapshot: JobSnapshot) -> str:
+    """When it started, with the day unless it ended or goes on on the same one."""
+    start = snapshot.created.astimezone()
+    end = (snapshot.created + timedelta(seconds=snapshot.elapsed)).astimezone()
+    return f"{start:%H:%M:%S}" if start.date() == end.date() else f"{start:%Y-%m-%d %H:%M}"
 
 
-def _grid_label(snapshot: JobSnapshot) -> str:
-    cell = f", {snapshot.grid_cell:,} in each cell" if snapshot.grid_cell > 1 else ""
-    return f"{count(snapshot.total_partitions, 'partition')}{cell}"
+def _way_back(snapshot: JobSnapshot) -> tuple[str, str]:
+    name = snapshot.name
+    if not snapshot.finished:
+        return attach(name), "shows how it goes on, in any notebook"
+    if snapshot.status == JobStatus.STOPPED:
+        return resume(name), "goes on with what is left"
+    if snapshot.status == JobStatus.FAILED:
+        return retry(name), "runs what failed once more, and keeps the rest"
+    return attach(name), "brings its results back, in any notebook"
+
+
+def _log_label(snapshot: JobSnapshot) -> str:
+    return "" if snapshot.log_partition is None else f"partition {snapshot.log_partition:,}"
 
 
 def _step(step: StepView, finished: bool) -> str:
@@ -271,38 +213,9 @@ def _tells(one: RunningView) -> bool:
     return one.progress is not None or bool(one.message)
 
 
-def _running(one: RunningView) -> str:
-    share = [] if one.progress is None else [f"{one.progress:.0%}"]
-    said = [clean(one.message, 120)] if one.message else []
-    return f"partition {one.index:,}: {', '.join([*share, *said, duration(one.seconds)])}, on {clean(one.node, 60)}"
-
-
-_NODE_COLUMNS = ("node", "state", "heartbeat", "busy", "load", "done", "python")
-_NODE_COLUMNS_AFTER = ("node", "state", "slots", "done", "python")
-
-
-def _most_telling(nodes: tuple[NodeView, ...], most: int) -> tuple[tuple[NodeView, ...], int]:
-    """A window of rows: lost nodes first, then those that did most; and how many are not shown."""
-    ranked = sorted(nodes, key=lambda node: (node.status == NodeStatus.ACTIVE, -node.done, -node.busy))
-    kept = {node.node_id for node in ranked[:most]}
-    return tuple(node for node in nodes if node.node_id in kept), max(0, len(nodes) - most)
-
-
-def _node_row(node: NodeView, finished: bool) -> tuple[str, ...]:
-    name, state = clean(node.node_id, 60), clean(node.status, 20).lower()
-    if finished:
-        return (name, state, str(node.slots or ""), f"{node.done:,}", clean(node.python, 12))
-    if not node.slots:
-        return (name, state, "", "", "", f"{node.done:,}", "")  # its row is gone; what it did is known
-    return (
-        name,
-        state,
-        f"{duration(node.heartbeat_age)} ago",
-        f"{node.busy} of {node.slots}",
-        f"{node.load:.0%}",
-        f"{node.done:,}",
-        clean(node.python, 12),
-    )
+def _running(one: RunningView) -> tuple[str, ...]:
+    share = "" if one.progress is None else f"{one.progress:.0%}"
+    return f"{one.index:,}", share, roughly(one.seconds), clean(one.node, 60), clean(one.message, 120)
 
 
 def _error_line(group: ErrorGroup) -> ErrorLine:
@@ -310,6 +223,7 @@ def _error_line(group: ErrorGroup) -> ErrorLine:
     said = f"{clean(group.error_type, 80)}: {message}" if message else clean(group.error_type, 80)
     return ErrorLine(
         headline=f"{group.count:,} \N{MULTIPLICATION SIGN} {said}",
-        place=f"first at item {group.first_item:,} (partition {group.first_partition:,})",
+        place=f"first in partition {group.first_partition:,} (item {group.first_item:,})",
         traceback=clean_block(group.traceback),
+        partition=group.first_partition,
     )

@@ -16,16 +16,20 @@ from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
+from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
+from nbcluster.store.environments import Environments
 from nbcluster.store.history import History
 from nbcluster.store.jobs import JobRepository
 from nbcluster.store.lookout import Lookout
 from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
+from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.spans import Spans
+from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
 from nbcluster.store.upgrade import upgrade
@@ -48,6 +52,8 @@ class Store:
     cluster_id: str
     signer: Signer
     nodes: NodeRegistry
+    environments: Environments
+    checkups: Checkups
     jobs: JobRepository
     coordination: Coordination
     advancing: Advancing
@@ -58,6 +64,8 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     views: Views
+    standings: Standings
+    overviews: Overviews
     history: History
     spans: Spans
     steps: StepViews
@@ -156,6 +164,8 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         cluster_id=signer.cluster_id,
         signer=signer,
         nodes=NodeRegistry(database),
+        environments=Environments(database),
+        checkups=Checkups(database),
         jobs=JobRepository(database),
         coordination=Coordination(database),
         advancing=Advancing(database),
@@ -166,6 +176,8 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         releases=Releases(database),
         outcomes=Outcomes(database),
         views=Views(database),
+        standings=Standings(database),
+        overviews=Overviews(database),
         history=History(database),
         spans=Spans(database),
         steps=StepViews(database),

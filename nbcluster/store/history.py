@@ -71,8 +71,9 @@ class History:
                 partitions.c.progress,
                 partitions.c.progress_message,
             )
-            .where(partitions.c.master_step_execution_id == step_id, partitions.c.status == CLAIMED)
-            .order_by(partitions.c.partition_index)
+            # Not the bare column: with it the whole step would be walked in place of the few that anybody runs.
+            .where(partitions.c.master_step_execution_id + 0 == step_id, partitions.c.status == CLAIMED)
+            .order_by(partitions.c.partition_index + 0)
             .limit(limit)
         )
         return tuple(

@@ -136,6 +136,12 @@ class JobRepository:
         rows = self._database.read(lambda connection: connection.execute(_STARTED_STEPS).all())
         return [_step_to_run(row) for row in rows]
 
+    def step(self, step_id: int) -> StepToRun | None:
+        """One step, whatever its state, as a node that runs it would know it."""
+        statement = _STEPS_TO_RUN.where(step_execution.c.step_execution_id == step_id)
+        row = self._database.read(lambda connection: connection.execute(statement).first())
+        return _step_to_run(row) if row else None
+
     def add_fixed_node(self, step: StepToRun, node_id: str) -> bool:
         """Take a free place among the nodes of a ``fixed_node_count`` step; False when another was quicker."""
         before = json.dumps(step.fixed_nodes or ())
@@ -300,7 +306,7 @@ def _step_values(step: NewStep) -> dict[str, Any]:
     }
 
 
-_STARTED_STEPS = (
+_STEPS_TO_RUN = (
     select(
         step_execution,
         job_execution.c.job_uid,
@@ -312,9 +318,11 @@ _STARTED_STEPS = (
     )
     .join(job_execution, job_execution.c.job_execution_id == step_execution.c.job_execution_id)
     .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
-    .where(step_execution.c.status == literal(JobStatus.STARTED.value, literal_execute=True))
-    .order_by(step_execution.c.step_execution_id)
 )
+
+_STARTED_STEPS = _STEPS_TO_RUN.where(
+    step_execution.c.status == literal(JobStatus.STARTED.value, literal_execute=True)
+).order_by(step_execution.c.step_execution_id)
 
 
 def _owners_to_wake(split: Sequence[NewPartition]) -> list[str]:

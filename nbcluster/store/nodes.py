@@ -200,6 +200,7 @@ class NodeRegistry:
                 heartbeat_age=max(0.0, float(row.age)),
                 labels=from_json(row.labels),
                 watched=bool(row.watched),
+                environment=row.environment,
             )
             for row in rows
         ]

@@ -38,7 +38,7 @@ from sqlalchemy.types import TIMESTAMP, TypeEngine
 
 from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus, StepKind
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 NODE_ID_LENGTH = 200
 KEY_LENGTH = 100
@@ -117,7 +117,16 @@ nodes = Table(
     Column("version", String(40), nullable=False, server_default=""),
     Column("labels", Text, nullable=False, server_default="[]"),  # a JSON list: "gpu", "mem=64"
     Column("watched", SmallInteger, nullable=False, server_default=text("0")),  # holds a sign of life (presence.py)
+    Column("environment", String(64)),  # in batch_environments; told some time after the process is ready
     _one_of("status", NodeStatus),
+)
+
+# The packages that processes have, once for all that have the same.
+environments = Table(
+    "batch_environments",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("packages", Text, nullable=False),  # a JSON object: name to version
 )
 
 job_instance = Table(

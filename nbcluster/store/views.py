@@ -24,12 +24,6 @@ from nbcluster.store.tables import (
     step_execution,
 )
 
-CELLS = 2000
-"""Cells of the partition map; a job with more partitions puts several into one."""
-
-_WORST_FIRST = "fsrc."  # a failed partition decides its cell's letter, then a running one ...
-
-
 _PROGRESS = (
     select(job_execution.c.status.label("state"), job_execution.c.stop_requested, partitions.c.status, *COUNTS)
     .select_from(job_execution.outerjoin(partitions, partitions.c.master_step_execution_id == bindparam("step")))
@@ -188,34 +182,6 @@ class Views:
         )
         return [row[0] for row in self._rows(statement)]
 
-    def grid(self, step_id: int, total: int) -> tuple[str, int]:
-        """The partition map: one letter a cell in order, and how many partitions a cell holds.
-
-        ``.`` PENDING, ``r`` CLAIMED (running), ``c`` COMPLETED, ``f`` FAILED, ``s`` stopped (FAILED
-        as CANCELLED); the worst in a cell wins.
-        """
-        size = max(1, -(-total // CELLS))
-        cell = partitions.c.partition_index // size
-        rank = case(
-            (partitions.c.exit_code == ExitCode.CANCELLED.value, 1),
-            (partitions.c.status == PartitionStatus.FAILED.value, 0),
-            (partitions.c.status == PartitionStatus.CLAIMED.value, 2),
-            (partitions.c.status == PartitionStatus.COMPLETED.value, 3),
-            else_=4,
-        )
-        done = case((partitions.c.status == PartitionStatus.COMPLETED, 1), else_=0)
-        statement = (
-            select(func.min(rank), func.min(done))
-            .where(partitions.c.master_step_execution_id == step_id)
-            .group_by(cell)
-            .order_by(cell)
-        )
-        letters = []
-        for worst, all_done in self._rows(statement):
-            # A cell is "completed" only when nothing in it waits.
-            letters.append(_WORST_FIRST[worst] if worst < 3 or all_done else ".")
-        return "".join(letters), size
-
     def failed_groups(self, step_id: int, limit: int) -> list[FailedGroup]:
         """Why partitions failed, most frequent first, with the error texts of the first of each."""
         number = func.sum(case((partitions.c.failed_items > 0, partitions.c.failed_items), else_=1)).label("number")
@@ -286,18 +252,6 @@ class Views:
             .join(partitions, mine == logs.c.step_execution_id)
             .where(partitions.c.master_step_execution_id == step_id, partitions.c.partition_index == index)
             .order_by(logs.c.attempt.desc())
-            .limit(1)
-        )
-        found = self._rows(statement)
-        return bytes(found[0][0]) if found else b""
-
-    def log_tail(self, step_id: int) -> bytes:
-        """What the partition that ended last printed."""
-        statement = (
-            select(logs.c.body)
-            .join(partitions, partitions.c.step_execution_id == logs.c.step_execution_id)
-            .where(partitions.c.master_step_execution_id == step_id)
-            .order_by(partitions.c.end_time.desc().nulls_last())
             .limit(1)
         )
         found = self._rows(statement)

@@ -12,7 +12,7 @@ import pytest
 
 from nbcluster.cli.admin import main
 from nbcluster.errors import ConfigError
-from nbcluster.store import open_store
+from nbcluster.store import SCHEMA_VERSION, open_store
 
 Say = pytest.CaptureFixture[str]
 Machines = Callable[[str], Path]
@@ -40,8 +40,9 @@ def init(url: str, say: Say, *options: str) -> tuple[int, str]:
 def test_a_file_is_made_once_with_its_own_key(database_url: str, capsys: Say) -> None:
     code, said = init(database_url, capsys)
     assert code == 0
-    assert said.splitlines()[0] == f"{database_url}: the tables are made, schema version 2"
-    assert init(database_url, capsys)[1].splitlines()[0] == f"{database_url}: already there, schema version 2"
+    assert said.splitlines()[0] == f"{database_url}: the tables are made, schema version {SCHEMA_VERSION}"
+    again = init(database_url, capsys)[1].splitlines()[0]
+    assert again == f"{database_url}: already there, schema version {SCHEMA_VERSION}"
     assert os.environ["XDG_CONFIG_HOME"] not in said
 
 
@@ -58,7 +59,7 @@ def test_a_server_gets_tables_and_a_key_that_is_named(database_url: str, machine
     text = key.read_text()
     code, said = init(database_url, capsys)
     assert code == 0
-    assert "already there, schema version 2" in said
+    assert f"already there, schema version {SCHEMA_VERSION}" in said
     assert f"Its key is {key}" in said
     assert key.read_text() == text
     assert text not in said

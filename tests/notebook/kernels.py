@@ -31,6 +31,16 @@ class Kernel:
         self.client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
+    def typing(self, code: str, *answers: str) -> list[Message]:
+        """Run a cell that asks its reader, who answers this."""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": "a-cell"})
+        self.client.shell_channel.send(message)
+        for answer in answers:
+            self.client.get_stdin_msg(timeout=PATIENCE)
+            self.client.input(answer)
+        return self.until_idle(str(message["header"]["msg_id"]))
+
     def until(self, wanted: Callable[[Message], bool]) -> list[Message]:
         """Messages to everybody, up to and with the one that is wanted."""
         seen: list[Message] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from nbcluster.store import SCHEMA_VERSION
 from tests.notebook.conftest import Notebook
 
 # By signal, a test that takes too long would get its exception inside a cell, and the shell would catch it.
@@ -89,7 +90,7 @@ def test_listings_are_frames(notebook: Notebook) -> None:
 
 def test_connect_and_config_choose_the_database(notebook: Notebook, cluster_url: str, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path / 'other.db'}"
-    said = f"connected to {other} (schema version 2): no node alive\n"
+    said = f"connected to {other} (schema version {SCHEMA_VERSION}): no node alive\n"
     assert notebook.good(f"%nbcluster connect {other}").out == said
     assert notebook.good("%nbcluster").out.startswith(other)
     third = f"sqlite:///{tmp_path / 'third.db'}"

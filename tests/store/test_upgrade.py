@@ -1,4 +1,4 @@
-"""A database of the first version becomes one of this version, with everything that is in it."""
+"""A database of an earlier version becomes one of this version, with everything that is in it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,18 @@ IDS = {
 }
 
 
+@pytest.fixture(params=range(1, SCHEMA_VERSION))
+def was(request: pytest.FixtureRequest) -> int:
+    """Each version that there was."""
+    version: int = request.param
+    return version
+
+
 @pytest.fixture
-def old(database: Database) -> Database:  # noqa: F811
-    """A database of the first version with a job that is half done."""
+def old(database: Database, was: int) -> Database:  # noqa: F811
+    """A database of that version with a job that is half done."""
     name = database.dialect.name
-    execute(database, (DATA / f"schema_v1_{name}.sql").read_text())
+    execute(database, (DATA / f"schema_v{was}_{name}.sql").read_text())
     blob = {"sqlite": "x'6f6c6421'", "postgresql": "'old!'::bytea"}[name]
     execute(database, (DATA / "job_v1.sql").read_text().format(now=NOW[name], blob=blob))
     execute(database, IDS[name])
@@ -48,8 +55,8 @@ def parts(found: dict[str, Any]) -> dict[str, Any]:
     return {name: table | {"columns": sorted(table["columns"], key=str)} for name, table in found.items()}
 
 
-def test_an_old_schema_becomes_the_new_one(old: Database) -> None:
-    assert upgrade(old) == 1
+def test_an_old_schema_becomes_the_new_one(old: Database, was: int) -> None:
+    assert upgrade(old) == was
     upgraded = parts(shape(old))
     schema.drop(old)
     schema.create(old)
@@ -104,17 +111,17 @@ def test_the_new_checks_hold(old: Database, open_another: OpenStore) -> None:
         change(store, "UPDATE batch_step_execution SET kind = 'ODD'")
 
 
-def test_upgrading_again_changes_nothing(old: Database) -> None:
-    assert upgrade(old) == 1
+def test_upgrading_again_changes_nothing(old: Database, was: int) -> None:
+    assert upgrade(old) == was
     assert upgrade(old) is None
     assert schema.check(old)
 
 
-def test_of_two_threads_that_upgrade_at_once_one_does(old: Database) -> None:
+def test_of_two_threads_that_upgrade_at_once_one_does(old: Database, was: int) -> None:
     url = old.dialect.url.render_as_string(hide_password=False)
     databases = [Database(url) for _ in range(2)]
     found = at_once(*(lambda one=one: upgrade(one) for one in databases))
-    assert sorted(found, key=str) == [1, None]
+    assert sorted(found, key=str) == [was, None]
     for one in databases:
         one.close()
 
@@ -127,10 +134,10 @@ def test_several_processes_that_open_it_at_once_find_one_cluster(
     assert old.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM batch_partitions").scalar()) == 3
 
 
-def test_where_connecting_may_not_change_tables_it_says_what_to_do(old: Database, database_url: str) -> None:
+def test_where_connecting_may_not_change_tables_it_says_what_to_do(old: Database, was: int, database_url: str) -> None:
     with pytest.raises(SchemaTooOld) as raised:
         open_store(database_url, initialize="never")
-    assert "has schema version 1, made by an older nbcluster, and this one needs" in str(raised.value)
+    assert f"has schema version {was}, made by an older nbcluster, and this one needs" in str(raised.value)
     assert f"{SCHEMA_VERSION}; stop what runs on it, then run: nbcluster init --url" in str(raised.value)
     assert raised.value.exit_code == 4
 
@@ -141,8 +148,9 @@ def test_a_shared_database_is_not_upgraded_by_merely_connecting(old: Database, d
         open_store(database_url)
 
 
-def test_init_upgrades_and_says_so(old: Database, database_url: str) -> None:
+def test_init_upgrades_and_says_so(old: Database, was: int, database_url: str) -> None:
     from nbcluster.cli.setup import initialize
 
-    assert "upgraded from schema version 1, schema version 2" in initialize(database_url, new_key=False)
-    assert "already there, schema version 2" in initialize(database_url, new_key=False)
+    made = initialize(database_url, new_key=False)
+    assert f"upgraded from schema version {was}, schema version {SCHEMA_VERSION}" in made
+    assert f"already there, schema version {SCHEMA_VERSION}" in initialize(database_url, new_key=False)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.records import Finish, StepToRun
 from nbcluster.store import Store
-from nbcluster.store.views import CELLS
 from tests.builders import a_new_partition, a_new_step, a_result, an_error, completed, failed, handed_back
-from tests.store.acts import change, count, earlier, run, submit, take
+from tests.store.acts import count, earlier, run, submit, take
 
 
 def progress(store: Store, step: StepToRun) -> object:
@@ -115,45 +112,6 @@ def test_progress_of_an_empty_job_is_all_zeros(store: Store) -> None:
     assert (now.status, now.items, now.items_done, now.open) == ("STARTED", 0, 0, 0)
 
 
-# --- the map of partitions -----------------------------------------------------------------------
-
-
-def test_a_small_job_has_a_cell_for_each_partition(store: Store) -> None:
-    step = submit(store, 5)
-    claims = take(store, step, limit=3)
-    store.finishes.finish([completed(claims[0]), failed(claims[1])])
-    assert store.views.grid(step.step_execution_id, 5) == ("cfr..", 1)
-
-
-@pytest.mark.parametrize(("partitions", "cells", "size"), [(CELLS, CELLS, 1), (CELLS + 1, CELLS // 2 + 1, 2)])
-def test_a_large_job_has_several_partitions_in_a_cell(store: Store, partitions: int, cells: int, size: int) -> None:
-    step = submit(store, partitions)
-    grid, in_one = store.views.grid(step.step_execution_id, partitions)
-    assert (len(grid), in_one) == (cells, size)
-    assert set(grid) == {"."}
-
-
-def test_the_worst_state_in_a_cell_is_shown(store: Store) -> None:
-    partitions = CELLS * 3
-    step = submit(store, partitions)
-
-    def put(index: int, status: str) -> None:
-        change(store, "UPDATE batch_partitions SET status = :s WHERE partition_index = :i", s=status, i=index)
-
-    cells = {
-        0: ("COMPLETED", "COMPLETED", "COMPLETED"),
-        1: ("COMPLETED", "COMPLETED", "PENDING"),
-        2: ("COMPLETED", "CLAIMED", "PENDING"),
-        3: ("COMPLETED", "CLAIMED", "FAILED"),
-        4: ("FAILED", "PENDING", "PENDING"),
-    }
-    for cell, states in cells.items():
-        for place, status in enumerate(states):
-            put(cell * 3 + place, status)
-    grid, size = store.views.grid(step.step_execution_id, partitions)
-    assert (grid[:6], size) == ("c.rff.", 3)
-
-
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -235,18 +193,6 @@ def test_the_output_of_a_partition_is_that_of_its_last_attempt_that_printed(stor
     assert store.views.log(step.step_execution_id, 99) == b""
 
 
-def test_the_last_output_is_that_of_the_partition_that_ended_last(store: Store) -> None:
-    step = submit(store, 3)
-    first, second, third = take(store, step)
-    assert store.views.log_tail(step.step_execution_id) == b""
-    for number, claim in enumerate((second, first)):
-        store.finishes.finish([completed(claim, log=b"%d" % claim.index)])
-        earlier(store, "batch_partitions", "end_time", 10 - number, "step_execution_id = :id", id=claim.partition_id)
-    assert store.views.log_tail(step.step_execution_id) == b"0"
-    store.finishes.finish([handed_back(third, crashed=True, log=b"of one that is tried again")])
-    assert store.views.log_tail(step.step_execution_id) == b"0"
-
-
 def test_output_that_was_carried_over_is_found(store: Store) -> None:
     step = submit(store, 2)
     first, second = take(store, step)
@@ -264,5 +210,6 @@ def test_looking_changes_nothing(store: Store) -> None:
     store.views.jobs(running_only=False)
     progress(store, step)
     store.views.partitions(step.step_execution_id)
-    store.views.grid(step.step_execution_id, 3)
+    store.standings.tally(step.step_execution_id)
+    store.standings.work(step.step_execution_id)
     assert [count(store, table) for table in ("batch_partitions", "batch_results", "batch_events")] == before

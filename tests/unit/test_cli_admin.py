@@ -9,7 +9,10 @@ import pytest
 from nbcluster import __version__
 from nbcluster.cli.admin import main
 
-COMMANDS = ["init", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain", "logs"]
+COMMANDS = [
+    "init", "doctor", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain",
+    "logs",
+]  # fmt: skip
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:

@@ -10,6 +10,8 @@ PUBLIC = {
     "__version__",
     # the cluster and its jobs
     "connect", "Cluster", "JobHandle",
+    # examining it
+    "doctor", "Diagnosis", "Finding",
     # jobs of several steps, and what callbacks are told
     "Pipeline", "StepHandle", "JobOutcome", "PartitionOutcome",
     # inside a function that runs on a node

@@ -11,7 +11,7 @@ import pytest
 
 from nbcluster.errors import DatabaseUnreachable, JobFailed, JobStopped
 from nbcluster.notebook import following
-from nbcluster.notebook.dashboard import LiveView
+from nbcluster.notebook.dashboard import LiveView, of_job
 from nbcluster.notebook.model import View
 from nbcluster.shown import JobSnapshot
 from tests.unit.test_notebook_model import a_snapshot, completed
@@ -67,7 +67,7 @@ class FakeHandle:
         self.cancelled += 1
         self.now = completed(status="STOPPED", items_failed=9_000)
 
-    def failure(self) -> str:
+    def failure(self, called: str) -> str:
         return "collatz: 1 of 10000 items failed\n  1 x ValueError: bad"
 
     def changed(self) -> None:
@@ -82,7 +82,7 @@ def interrupt() -> None:
 @pytest.fixture
 def skin(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(following, "skin_for", lambda way: recorder)
+    monkeypatch.setattr(following, "skin_for", lambda way, drawing: recorder)
     monkeypatch.setattr(following, "kernel_is_ending", lambda shell: shell.ending)
     return recorder
 
@@ -156,7 +156,7 @@ def test_the_end_of_the_kernel_stops_nothing(skin: Recorder) -> None:
 
 def test_a_view_is_refreshed_when_something_changed(skin: Recorder) -> None:
     handle = FakeHandle(a_snapshot())
-    view = LiveView(handle, skin, interval=0.01)  # type: ignore[arg-type]
+    view = LiveView(of_job(handle), skin, interval=0.01)  # type: ignore[arg-type]
     view.start()
     handle.now = a_snapshot(items_done=5_000)
     handle.changed()
@@ -169,7 +169,7 @@ def test_a_view_is_refreshed_when_something_changed(skin: Recorder) -> None:
 
 def test_a_view_ends_with_its_job(skin: Recorder) -> None:
     handle = FakeHandle(a_snapshot())
-    view = LiveView(handle, skin, interval=3600)  # type: ignore[arg-type]
+    view = LiveView(of_job(handle), skin, interval=3600)  # type: ignore[arg-type]
     view.start()
     handle.now = completed()
     handle.changed()
@@ -182,7 +182,7 @@ def test_a_view_ends_with_its_job(skin: Recorder) -> None:
 
 def test_a_view_outlives_its_database(skin: Recorder) -> None:
     handle = FakeHandle(a_snapshot())
-    view = LiveView(handle, skin, interval=3600)  # type: ignore[arg-type]
+    view = LiveView(of_job(handle), skin, interval=3600)  # type: ignore[arg-type]
     view.start()
     handle.now = DatabaseUnreachable("nobody answers")
     handle.changed()

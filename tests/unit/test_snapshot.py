@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from nbcluster.lifecycle import JobStatus, NodeStatus
 from nbcluster.obstacles import obstacles
 from nbcluster.records import Node, Progress
-from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import node_views
+from nbcluster.shown import JobSnapshot, NodeWork, Standing, Tally, pace
+from nbcluster.snapshot import node_views, progress_of
 from tests.builders import PYTHON, a_node, a_progress
 
 URL = "sqlite:///cluster.db"
@@ -98,16 +99,58 @@ def test_of_a_job_that_needs_nobody_nothing_is_told(changes: dict[str, Any]) -> 
 # --- nodes of a job ------------------------------------------------------------------------------
 
 
+def some_work(node: str = "a-1", completed: int = 0, **changes: Any) -> NodeWork:
+    return replace(NodeWork(node, 0, completed, completed, 10 * completed, float(completed), 0, 0, 30.0), **changes)
+
+
 def test_live_workers_are_shown_with_what_they_did() -> None:
-    (view,) = node_views([a_node("gpu-box-1", slots=4, busy=1), a_node("kernel-1", slots=0)], {"gpu-box-1": 7})
+    (view,) = node_views(
+        [a_node("gpu-box-1", slots=4, busy=1), a_node("kernel-1", slots=0)], [some_work("gpu-box-1", 7)]
+    )
     assert (view.name, view.load, view.done, view.status) == ("gpu-box", 0.25, 7, "ACTIVE")
 
 
 def test_those_that_worked_and_are_gone_are_shown_too() -> None:
-    alive, gone = node_views([a_node("a-1")], {"a-1": 1, "b-9": 5})
+    alive, gone = node_views([a_node("a-1")], [some_work("a-1", 1), some_work("b-9", 5)])
     assert (gone.node_id, gone.name, gone.status, gone.done) == ("b-9", "b", "GONE", 5)
     assert math.isnan(gone.heartbeat_age)
     assert alive.status == "ACTIVE"
+
+
+def test_a_node_that_only_began_and_is_gone_is_nobody_to_show() -> None:
+    assert node_views([], [some_work("b-9", 0, running=1)]) == ()
+
+
+# --- how quickly things go -----------------------------------------------------------------------
+
+
+def test_the_pace_is_that_of_the_recent_past() -> None:
+    quick = some_work(completed=1000, seconds=9999.0, recent_partitions=6, recent_items=60, recent_seconds=20.0)
+    assert pace([quick]) == 3.0
+    assert pace([quick, replace(quick, node="b-1", recent_items=20)]) == 4.0
+
+
+def test_when_little_ended_lately_the_pace_is_that_of_what_runs() -> None:
+    assert pace([some_work(completed=10, running=2, recent_partitions=2, recent_items=20)]) == 20.0
+
+
+@pytest.mark.parametrize("work", [some_work(), some_work(running=2), some_work(completed=10)])
+def test_without_anything_to_go_by_there_is_no_pace(work: NodeWork) -> None:
+    assert pace([work]) is None
+    assert pace([]) is None
+
+
+def test_a_pause_does_not_slow_the_pace() -> None:
+    before = some_work(completed=10, running=2)
+    assert pace([replace(before, recent_seconds=30.0)]) == pace([replace(before, recent_seconds=1.0)])
+
+
+def test_the_progress_is_that_of_the_tally() -> None:
+    standing = Standing(JobStatus.STARTED, stop_requested=True, paused=False, ended=None, elapsed=1.0)
+    progress = progress_of(standing, Tally("ccfsr..", 70, 40, 12))
+    assert (progress.pending, progress.claimed, progress.completed, progress.failed) == (2, 1, 2, 2)
+    assert (progress.cancelled, progress.items, progress.items_done, progress.items_failed) == (1, 70, 40, 12)
+    assert progress.stop_requested
 
 
 # --- plain figures -------------------------------------------------------------------------------
@@ -120,18 +163,18 @@ def a_snapshot(**changes: Any) -> JobSnapshot:
         "job_id": 1, "name": "j", "user": "ada", "status": "STARTED", "stop_requested": False,
         "created": datetime(2024, 1, 1, tzinfo=UTC), "ended": None, "elapsed": 10.0, "strategy": "round_robin",
         "transferable": True, "python": PYTHON, "partitions": {"PENDING": 1, "CLAIMED": 2, "COMPLETED": 3, "FAILED": 4},
-        "items": 100, "items_done": 25, "items_failed": 0, "grid": "", "grid_cell": 1, "nodes": (), "errors": (),
-        "obstacles": (), "log_tail": "",
+        "items": 100, "items_done": 25, "items_failed": 0, "grid": "", "nodes": (), "errors": (),
+        "obstacles": (), "log_tail": "", "rate": 2.5,
     }  # fmt: skip
     return JobSnapshot(**plain | changes)
 
 
-def test_the_remaining_time_follows_from_the_mean_so_far() -> None:
+def test_the_remaining_time_follows_from_the_rate() -> None:
     assert a_snapshot().remaining == pytest.approx(30.0)
 
 
-@pytest.mark.parametrize("changes", [{"items_done": 0}, {"elapsed": 0.0}, {"status": "COMPLETED"}])
-def test_before_the_first_item_and_after_the_last_no_remaining_time_is_told(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{"rate": None}, {"rate": 0.0}, {"status": "COMPLETED"}])
+def test_without_a_rate_and_after_the_end_no_remaining_time_is_told(changes: dict[str, Any]) -> None:
     assert a_snapshot(**changes).remaining is None
 
 

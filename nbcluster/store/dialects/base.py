@@ -7,11 +7,26 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Insert, Select, Table, insert
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    Insert,
+    Select,
+    Table,
+    delete,
+    false,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from nbcluster.errors import DatabaseError
+from nbcluster.records import Rights
 
 
 class Dialect(ABC):
@@ -32,6 +47,38 @@ class Dialect(ABC):
     def file(self) -> Path | None:
         """The file of an embedded database; None for a server."""
         return None
+
+    # --- what it is, and what one may do there --------------------------------
+
+    @abstractmethod
+    def server(self, connection: Connection) -> str:
+        """The system and its version: ``PostgreSQL 16.2``."""
+
+    @abstractmethod
+    def driver(self) -> str:
+        """The driver and its version: ``psycopg 3.2.1``."""
+
+    def rights(self, connection: Connection, tables: Iterable[Table]) -> Rights:
+        """What this login may not do with the tables: found by statements that touch no row."""
+        lacking = []
+        for table in tables:
+            first = table.columns[0]
+            tried = {
+                "SELECT": select(first).where(false()),
+                "INSERT": insert(table).from_select([first], select(first).where(false())),
+                "UPDATE": update(table).where(false()).values({first: first}),
+                "DELETE": delete(table).where(false()),
+            }
+            for right, statement in tried.items():
+                try:
+                    connection.execute(statement)
+                except DBAPIError as error:
+                    if self.is_transient(error):
+                        raise
+                    lacking.append(f"{right} on {table.name}")
+                finally:
+                    connection.rollback()
+        return Rights(tuple(lacking), "ask whoever made the tables for these rights" if lacking else "")
 
     # --- time ---------------------------------------------------------------
 

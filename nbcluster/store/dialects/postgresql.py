@@ -39,6 +39,7 @@ from nbcluster.errors import (
     LoginRefused,
     SchemaMissing,
 )
+from nbcluster.records import Rights
 from nbcluster.store.dialects.base import Dialect
 from nbcluster.store.tables import Moment
 
@@ -46,6 +47,16 @@ from nbcluster.store.tables import Moment
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"}
 _READ_ONLY = "25006"  # a replica after a fail-over: reconnecting finds the new primary
 _COPY_FROM = 20  # rows from which COPY's three extra messages pay
+
+# One statement for all tables, and the sequences that fill their keys.
+_LACKING = text(
+    "SELECT named.name, wanted.word AS right FROM unnest(CAST(:tables AS text[])) AS named(name) "
+    "CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS wanted(word) "
+    "WHERE NOT has_table_privilege(named.name, wanted.word) "
+    "UNION ALL SELECT relname, 'USAGE' FROM pg_class WHERE relkind = 'S' AND relname LIKE 'batch\\_%' "
+    "AND pg_table_is_visible(oid) AND CASE relkind WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END "
+    "ORDER BY 1, 2"
+)
 
 
 class PostgreSQL(Dialect):
@@ -95,6 +106,27 @@ class PostgreSQL(Dialect):
             return made
 
         return engine
+
+    def server(self, connection: Connection) -> str:
+        return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+
+    def driver(self) -> str:
+        import psycopg
+
+        return f"psycopg {psycopg.__version__}"
+
+    def rights(self, connection: Connection, tables: Iterable[Table]) -> Rights:
+        listed = {"tables": [table.name for table in tables]}
+        found = connection.execute(_LACKING, listed).all()
+        if not found:
+            return Rights()
+        user, schema = connection.exec_driver_sql("SELECT current_user, current_schema()").one()
+        return Rights(
+            tuple(f"{row.right} on {row.name}" for row in found),
+            "as the owner of the tables, in psql",
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO "{user}"; '
+            f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO "{user}"',
+        )
 
     def now(self) -> ColumnElement[Any]:
         return func.clock_timestamp(type_=Moment)

@@ -36,6 +36,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Float, TypeEngine
 
 from nbcluster.errors import ConfigError, DatabaseError, DatabaseUnreachable, SchemaMissing
+from nbcluster.records import Rights
 from nbcluster.store.dialects.base import Dialect
 from nbcluster.store.tables import Moment, sequences
 
@@ -97,6 +98,21 @@ class SQLite(Dialect):
                 os.unlink(draft)
         except OSError as error:
             raise DatabaseUnreachable(f"{self.file} cannot be made: {error.strerror}") from error
+
+    def server(self, connection: Connection) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def driver(self) -> str:
+        return "sqlite3 of this Python"
+
+    def rights(self, connection: Connection, tables: Iterable[Table]) -> Rights:
+        # Beside the file SQLite makes others, and nbcluster a folder: the folder must be writable too.
+        closed = [path for path in (self.file, self.file.parent) if not _may_write(path)]
+        if closed:
+            named = " ".join(f"'{path}'" for path in closed)
+            lacking = tuple(f"writing {path}" for path in closed)
+            return Rights(lacking, "as the owner, on this machine", f"chmod u+w {named}")
+        return super().rights(connection, tables)
 
     def now(self) -> ColumnElement[Any]:
         # julianday is exact to the millisecond, and so is the clock behind it.
@@ -177,6 +193,10 @@ class SQLite(Dialect):
         if last is None:
             raise DatabaseError(f"the sequence {sequence} is missing from batch_sequences")
         return range(int(last) - count + 1, int(last) + 1)
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _prepare(connection: Any, _record: object) -> None:

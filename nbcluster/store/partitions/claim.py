@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -23,6 +23,38 @@ CLAIMED = literal(PartitionStatus.CLAIMED.value, literal_execute=True)
 
 
 _OWNER_FOR_EACH = frozenset({"round_robin", "fixed_node_count", "least_loaded"})
+
+_CLAIMED_COLUMNS = (
+    partitions.c.step_execution_id,
+    partitions.c.partition_index,
+    partitions.c.partition_key,
+    partitions.c.attempt,
+    partitions.c.is_transferable,
+    partitions.c.item_count,
+    partitions.c.crashes,
+    partitions.c.errors,
+    partitions.c.has_checkpoint,
+    partitions.c.arguments,
+    partitions.c.arguments_mac,
+    partitions.c.arguments_payload,
+)
+
+_LAST_COLUMNS = (
+    partitions.c.assigned_node,
+    partitions.c.claim_token,
+    partitions.c.status,
+    partitions.c.exit_code,
+    partitions.c.exit_message,
+)
+
+
+class LastClaim(NamedTuple):
+    """The last claim of a partition, and how it stands or ended; of one that is PENDING, the claim before."""
+
+    claim: Claim
+    status: PartitionStatus
+    exit_code: str | None
+    exit_message: str
 
 
 def still(*expected: PartitionStatus) -> ColumnElement[bool]:
@@ -87,20 +119,7 @@ class Claims:
                 progress_message=None,
                 last_updated=now,
             )
-            .returning(
-                partitions.c.step_execution_id,
-                partitions.c.partition_index,
-                partitions.c.partition_key,
-                partitions.c.attempt,
-                partitions.c.is_transferable,
-                partitions.c.item_count,
-                partitions.c.crashes,
-                partitions.c.errors,
-                partitions.c.has_checkpoint,
-                partitions.c.arguments,
-                partitions.c.arguments_mac,
-                partitions.c.arguments_payload,
-            )
+            .returning(*_CLAIMED_COLUMNS)
         )
 
     def claim(self, step: StepToRun, node_id: str, limit: int, *, free: bool, steal: bool) -> list[Claim]:
@@ -136,6 +155,17 @@ class Claims:
 
         claims = [_claim(row, step, node_id, token) for row in self._database.write(work)]
         return sorted(claims, key=lambda claim: claim.index)
+
+    def last(self, step: StepToRun, index: int) -> LastClaim | None:
+        """The claim of a partition's last attempt, for whoever runs it aside; nothing is claimed."""
+        statement = select(*_CLAIMED_COLUMNS, *_LAST_COLUMNS).where(
+            partitions.c.master_step_execution_id == step.step_execution_id, partitions.c.partition_index == index
+        )
+        row = self._database.read(lambda connection: connection.execute(statement).first())
+        if row is None:
+            return None
+        claim = _claim(row, step, row.assigned_node or "", row.claim_token)
+        return LastClaim(claim, PartitionStatus(row.status), row.exit_code, row.exit_message or "")
 
     def arguments(self, payload: str) -> bytes | None:
         """Arguments that are too large for their row."""

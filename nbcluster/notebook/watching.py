@@ -1,0 +1,142 @@
+"""A live view that waits for nothing: of a job whoever submitted it, or of the whole cluster.
+
+It goes on when its cell has ended, until its Close button is pressed, its cell is run again, its subject has
+ended, or the kernel ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.notebook import cluster_model, front_end
+from nbcluster.notebook.cluster_model import ClusterView
+from nbcluster.notebook.cluster_render import CLUSTER
+from nbcluster.notebook.dashboard import LiveView, Subject
+from nbcluster.notebook.following import show
+from nbcluster.notebook.session import say
+from nbcluster.notebook.skins import skin_for
+
+if TYPE_CHECKING:
+    from nbcluster.api import Cluster
+    from nbcluster.handle import JobHandle
+
+INTERVAL = 1.0
+"""Seconds between two looks at a cluster at most."""
+
+_SHARE = 10
+"""A look that takes long is repeated only after so many times as long."""
+
+_open: dict[str, LiveView[ClusterView]] = {}
+"""The views that are open, by the cell that shows them."""
+
+
+def watch(shown: Cluster | JobHandle, shell: Any, wanted: str = "auto") -> None:
+    """Show it and do not wait; how, is the cluster's setting ``display`` unless something else is wanted."""
+    from nbcluster.handle import JobHandle
+
+    cluster = shown.cluster if isinstance(shown, JobHandle) else shown
+    way = cluster.settings.display if wanted == "auto" else wanted
+    if isinstance(shown, JobHandle):
+        show(shown, way, shell)
+    else:
+        watch_cluster(shown, way, shell)
+
+
+def watch_cluster(cluster: Cluster, wanted: str, shell: Any) -> None:
+    """Show the whole cluster; once where nobody can look on."""
+    way = front_end.way_to_show(wanted, shell)
+    if way in (front_end.LINE, front_end.TEXT):
+        say(cluster_model.text(cluster_model.view_of(cluster.snapshot())))
+        return
+    closing = CloseButton()
+    skin = skin_for(way, CLUSTER, closing)
+    if not skin.live:
+        skin.end(cluster_model.view_of(cluster.snapshot()))
+        return
+    view = LiveView(of_cluster(cluster), skin, INTERVAL, unprompted=1)
+    closing.then = view.finish
+    _take_the_place(shell, view)
+    view.start()
+
+
+def of_cluster(cluster: Cluster) -> Subject[ClusterView]:
+    """A cluster as the subject of a view."""
+    return Subject(
+        name="view-cluster",
+        look=SparingLook(lambda: cluster_model.view_of(cluster.snapshot()), lambda: cluster.store.closed),
+        finished=lambda _: cluster.store.closed,
+        noted=cluster_model.noted,
+        left_behind=lambda view: "The kernel that showed this has ended. See it again with %nbcluster watch",
+        subscribe=lambda _: lambda: None,
+        last=lambda view: replace(view, closed=f"as it was at {datetime.now():%H:%M:%S}"),  # noqa: DTZ005 -- the reader's clock
+    )
+
+
+class SparingLook:
+    """Looks, and gives what it saw last while looking again would cost too much of the time, or is over."""
+
+    def __init__(
+        self,
+        look: Callable[[], ClusterView],
+        over: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look = look
+        self._over = over
+        self._clock = clock
+        self._seen: ClusterView | None = None
+        self._not_before = 0.0
+
+    def __call__(self) -> ClusterView:
+        """The view now, or as it was last seen."""
+        began = self._clock()
+        if self._seen is None or not (began < self._not_before or self._over()):
+            self._seen = self._look()
+            ended = self._clock()
+            self._not_before = ended + _SHARE * (ended - began) - INTERVAL
+        return self._seen
+
+
+class CloseButton:
+    """Ends the view; nothing in the cluster changes."""
+
+    def __init__(self) -> None:
+        self.then: Callable[[], None] = lambda: None
+        self._button: Any = None
+
+    @property
+    def widget(self) -> Any:
+        """The button."""
+        import ipywidgets as widgets
+
+        if self._button is None:
+            self._button = widgets.Button(
+                description="Close",
+                tooltip="End this view. Nothing in the cluster changes",
+                layout=widgets.Layout(width="auto", height="26px", margin="0 0 8px 0"),
+            )
+            self._button.on_click(lambda _: self.then())
+        return self._button
+
+    def update(self, view: ClusterView) -> None:
+        """It can always be closed."""
+
+    def close(self) -> None:
+        """Take the button out of the front end's memory."""
+        if self._button is not None:
+            for part in (self._button.layout, self._button.style, self._button):
+                part.close()
+
+
+def _take_the_place(shell: Any, view: LiveView[ClusterView]) -> None:
+    """End the view that the same cell showed when it was run before."""
+    cell = str((shell.get_parent().get("metadata") or {}).get("cellId") or "")
+    before = _open.pop(cell, None)
+    if before is not None:
+        before.finish()
+    if cell:
+        _open[cell] = view
