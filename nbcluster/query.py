@@ -1,18 +1,32 @@
-"""Questions in SQL over what the cluster knows and over frames of the notebook: DuckDB, in memory, reading only."""
+"""Questions in SQL over what the cluster knows and over frames of the notebook: DuckDB, in memory, reading only.
+
+The tables, of all jobs.  ``seconds`` are numbers, times are in UTC; whole tables are read, and only those that a
+query names:
+
+* ``nodes``, ``jobs``: the columns of ``nc.nodes(all=True)`` and ``nc.jobs()``;
+* ``partitions``: job, name, step, partition, key, state, node, attempt, items, failed, exit_code, message, seconds,
+  progress, claimed, ended;
+* ``attempts``: job, name, step, partition, attempt, node, outcome, message, seconds, peak_memory, claimed, ended;
+* ``events``, a row for each partition that one tells of: time, phase, job, name, step, partition, attempt, node,
+  detail;
+* ``logs``: job, name, step, partition, attempt, text;
+* ``results``, a row for each item of what is final: job, name, step, item, partition, node, attempt, seconds, error,
+  message, value.  Values are texts as they are, or JSON (``value::DOUBLE``, ``value->>'$.key'``).  They are checked and
+  unpickled, as by ``frame()``, only for a query that names ``value`` or says ``*``.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
 from nbcluster import frames
 from nbcluster.errors import InputError
-from nbcluster.reading import ResultReader
 from nbcluster.store import asking
 
 if TYPE_CHECKING:
@@ -70,9 +84,7 @@ def parsed(query: str) -> Statement:
     return Statement(text, plain, frozenset(names), frozenset(words))
 
 
-def ask(
-    cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]
-) -> pd.DataFrame:
+def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]) -> pd.DataFrame:
     """Answer a query; ``namespace(name)`` gives the frame that a table's name may mean, or None.
 
     Raises InputError with one sentence for a query that is wrong, or that would do more than ask.
@@ -110,7 +122,9 @@ def _checked(connection: duckdb.DuckDBPyConnection, statement: Statement, query:
         raise InputError(f"SQL: there are {len(found)} statements; write one question at a time")
     kind = found[0].type.name
     if kind == "MULTI":
-        raise InputError("SQL: a PIVOT needs to be told its columns here: PIVOT ... ON state IN ('COMPLETED', 'FAILED')")
+        raise InputError(
+            "SQL: a PIVOT needs to be told its columns here: PIVOT ... ON state IN ('COMPLETED', 'FAILED')"
+        )
     if kind not in ("SELECT", "EXPLAIN"):
         raise InputError(f"SQL: {kind} is refused: queries only ask, they change nothing; write a SELECT")
     return sorted(connection.get_table_names(statement.plain))
@@ -169,27 +183,40 @@ def _jobs(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
 
 
 def _partitions(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
-    rows = cluster.store.asking.partitions()
-    return frames.table(rows, asking.PARTITION_COLUMNS, times=("claimed", "ended"), booleans=("transferable",))
+    return _typed(cluster.store.asking.partitions(), asking.PARTITION_COLUMNS)
 
 
 def _attempts(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
-    return frames.table(cluster.store.asking.attempts(), asking.ATTEMPT_COLUMNS, times=("claimed", "ended"))
+    return _typed(cluster.store.asking.attempts(), asking.ATTEMPT_COLUMNS)
 
 
 def _events(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
-    return frames.table(list(cluster.store.asking.events()), asking.EVENT_COLUMNS, times=("time",))
+    return _typed(list(cluster.store.asking.events()), asking.EVENT_COLUMNS)
 
 
 def _logs(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
     rows = [(*row[:5], bytes(row[5]).decode("utf-8", "replace")) for row in cluster.store.asking.logs()]
-    return frames.table(rows, asking.LOG_COLUMNS)
+    return _typed(rows, asking.LOG_COLUMNS)
 
 
 def _results(cluster: Cluster, statement: Statement) -> pd.DataFrame:
     """Values are opened only for a query that names them (or says ``*``)."""
     opened = bool({"value", "*"} & statement.words)
-    return frames.table(list(_result_rows(cluster, opened=opened)), RESULT_COLUMNS)
+    return _typed(list(_result_rows(cluster, opened=opened)), RESULT_COLUMNS)
+
+
+def _typed(rows: Sequence[Any], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a frame; a column of one name has one type in all tables."""
+
+    def of(kind: frozenset[str]) -> list[str]:
+        return [column for column in columns if column in kind]
+
+    return frames.table(rows, columns, times=of(_TIMES), whole=of(_WHOLE), numbers=of(_NUMBERS))
+
+
+_TIMES = frozenset({"time", "claimed", "ended"})
+_WHOLE = frozenset({"job", "partition", "attempt", "item", "items", "failed", "peak_memory"})
+_NUMBERS = frozenset({"seconds", "progress"})
 
 
 def _result_rows(cluster: Cluster, *, opened: bool) -> Iterator[tuple[Any, ...]]:
@@ -218,7 +245,7 @@ def text_of(value: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """numpy's numbers and arrays, and frames, as what JSON knows; else how Python shows it."""
+    """Numbers and arrays of numpy, times and frames as what JSON knows; else how Python shows it."""
     for way in ("item", "tolist", "isoformat", "to_dict"):
         make = getattr(value, way, None)
         if callable(make):
@@ -238,6 +265,3 @@ _TABLES: dict[str, Callable[[Cluster, Statement], Any]] = {
     "logs": _logs,
     "results": _results,
 }
-
-TABLES = tuple(_TABLES)
-__all__ = ["TABLES", "Statement", "ask", "parsed", "text_of", "ResultReader"]

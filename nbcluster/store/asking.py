@@ -29,8 +29,8 @@ class Asking:
         return self._rows(
             _about_partitions(
                 partitions.c.partition_key, partitions.c.status, partitions.c.assigned_node, partitions.c.attempt,
-                partitions.c.item_count, partitions.c.failed_items, partitions.c.is_transferable,
-                partitions.c.exit_code, partitions.c.exit_message, partitions.c.seconds, partitions.c.progress,
+                partitions.c.item_count, partitions.c.failed_items, partitions.c.exit_code, partitions.c.exit_message,
+                partitions.c.seconds, partitions.c.progress,
                 partitions.c.claimed_time, partitions.c.end_time,
             )
         )  # fmt: skip
@@ -65,7 +65,10 @@ class Asking:
         )  # fmt: skip
         for row in self._rows(statement):
             about, (node, detail, members) = tuple(row[:5]), row[5:]
-            for partition, attempt in parse_members(members) or [(None, None)]:
+            told = parse_members(members)
+            if not told:
+                yield (*about, None, None, node, detail)
+            for partition, attempt in told:
                 yield (*about, places.get(partition), attempt, node, detail)
 
     def logs(self) -> Sequence[Any]:
@@ -89,7 +92,7 @@ _P, _S = partitions.c, step_execution.c
 
 _ABOUT = ("job", "name", "step", "partition")
 PARTITION_COLUMNS = (
-    *_ABOUT, "key", "state", "node", "attempt", "items", "failed", "transferable", "exit_code", "message", "seconds",
+    *_ABOUT, "key", "state", "node", "attempt", "items", "failed", "exit_code", "message", "seconds",
     "progress", "claimed", "ended",
 )  # fmt: skip
 ATTEMPT_COLUMNS = (*_ABOUT, "attempt", "node", "outcome", "message", "seconds", "peak_memory", "claimed", "ended")
