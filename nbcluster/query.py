@@ -12,7 +12,7 @@ query names:
 * ``logs``: job, name, step, partition, attempt, text;
 * ``results``, a row for each item of what is final: job, name, step, item, partition, node, attempt, seconds, error,
   message, value.  Values are texts as they are, or JSON (``value::DOUBLE``, ``value->>'$.key'``).  They are checked and
-  unpickled, as by ``frame()``, only for a query that names ``value`` or says ``*``.
+  unpickled, as by ``frame()``, only for a query that names ``value`` or says ``*``; else the column is not there.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ RESULT_COLUMNS = (
 
 # What a colon or a dollar sign means depends on where it stands: not within texts, names, remarks or casts.
 _TOKEN = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$ | ::
+    r"""\bcount\s*\(\s*\*\s*\) | '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$ | ::
         | (?<![\w'"\])}]) [:$] (?P<name>[A-Za-z_]\w*) | (?P<star>\*) | (?P<word>[A-Za-z_]\w*)""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
 _CONFIGURATION: dict[str, Any] = {
@@ -58,13 +58,17 @@ _CONFIGURATION: dict[str, Any] = {
 
 
 class Statement(NamedTuple):
-    """A query as DuckDB takes it: with ``$name`` for each parameter, and again with NULL instead of them."""
+    """A query as DuckDB takes it: with ``$name`` for each parameter."""
 
     text: str
-    plain: str
     parameters: frozenset[str]
     words: frozenset[str]
     """The names and stars in it, in lower case."""
+
+    @property
+    def names_values(self) -> bool:
+        """Whether it asks for the column ``value``, or for all columns."""
+        return bool({"value", "*"} & self.words) or "select" not in self.words
 
 
 def parsed(query: str) -> Statement:
@@ -80,8 +84,7 @@ def parsed(query: str) -> Statement:
         return found[0]
 
     text = _TOKEN.sub(with_dollar, query)
-    plain = _TOKEN.sub(lambda found: "NULL" if found["name"] else found[0], query)
-    return Statement(text, plain, frozenset(names), frozenset(words))
+    return Statement(text, frozenset(names), frozenset(words))
 
 
 def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]) -> pd.DataFrame:
@@ -97,26 +100,55 @@ def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: 
     connection = duckdb.connect(":memory:", config=_CONFIGURATION)
     try:
         connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
-        names = _checked(connection, statement, query)
+        _check_kind(connection, statement)
         _check_parameters(statement, given)
-        for name in names:
-            frame = own[name] if name in own else _table(cluster, name, statement, namespace)
-            if frame is None:
-                raise InputError(f"SQL: there is no table {name}; there are {_known(own)}, and the frames of yours")
-            connection.register(name, frame)
-        found = connection.execute(statement.text, {name: given[name] for name in statement.parameters})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of pandas at DuckDB, which makes the frame
-            answer: pd.DataFrame = found.df()
-        return answer
+
+        def table(name: str) -> Any:
+            found = own[name] if name in own else _table(cluster, name, statement, namespace)
+            if found is None:
+                raise InputError(f"SQL: there is no table {name}; there are {', '.join([*_TABLES, *own])}{_OF_YOURS}")
+            return found
+
+        return _answered(connection, statement, given, table)
     except duckdb.Error as error:
         raise InputError(_sentence(error, query)) from None
     finally:
         connection.close()
 
 
-def _checked(connection: duckdb.DuckDBPyConnection, statement: Statement, query: str) -> list[str]:
-    """The tables that a query names.  Raises InputError for all that is not one question."""
+_OF_YOURS = ", and frames by the names of their variables"
+
+
+def _answered(
+    connection: duckdb.DuckDBPyConnection, statement: Statement, given: Mapping[str, Any], table: Callable[[str], Any]
+) -> pd.DataFrame:
+    """Run the query; whatever table it turns out to miss is fetched, and only that."""
+    bound = {name: given[name] for name in statement.parameters}
+    fetched: set[str] = set()
+    while True:
+        try:
+            found = connection.execute(statement.text, bound)
+            break
+        except duckdb.CatalogException as error:
+            name = _missing_table(error)
+            if name is None or name in fetched:
+                raise
+            connection.register(name, table(name))
+            fetched.add(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas at DuckDB, which makes the frame
+        answer: pd.DataFrame = found.df()
+    return answer
+
+
+def _missing_table(error: duckdb.Error) -> str | None:
+    told = _told(error)
+    missing = told.get("error_subtype") == "MISSING_ENTRY" and told.get("type") == "Table"
+    return str(told["name"]) if missing else None
+
+
+def _check_kind(connection: duckdb.DuckDBPyConnection, statement: Statement) -> None:
+    """Raises InputError for all that is not one question."""
     found = connection.extract_statements(statement.text)
     if len(found) != 1:
         raise InputError(f"SQL: there are {len(found)} statements; write one question at a time")
@@ -127,7 +159,6 @@ def _checked(connection: duckdb.DuckDBPyConnection, statement: Statement, query:
         )
     if kind not in ("SELECT", "EXPLAIN"):
         raise InputError(f"SQL: {kind} is refused: queries only ask, they change nothing; write a SELECT")
-    return sorted(connection.get_table_names(statement.plain))
 
 
 def _check_parameters(statement: Statement, given: Mapping[str, Any]) -> None:
@@ -137,16 +168,19 @@ def _check_parameters(statement: Statement, given: Mapping[str, Any]) -> None:
         raise InputError(f'SQL: the query has :{name}, and nothing was given for it; write sql("...", {name}=...)')
 
 
-def _known(own: Mapping[str, Any]) -> str:
-    return ", ".join([*_TABLES, *own])
+def _told(error: duckdb.Error) -> dict[str, Any]:
+    """What DuckDB says of an error: JSON behind its kind."""
+    try:
+        told: dict[str, Any] = json.loads(str(error).partition(": ")[2])
+    except ValueError:
+        return {}
+    return told
 
 
 def _sentence(error: duckdb.Error, query: str) -> str:
     """DuckDB's complaint in one sentence with its place in the query."""
-    _, _, text = str(error).partition(": ")
-    try:
-        told = json.loads(text)
-    except ValueError:
+    told = _told(error)
+    if not told:
         return f"SQL: {' '.join(str(error).split())[:400]}"
     said = str(told["exception_message"]).strip().rstrip("!.").splitlines()
     hint = f" ({said[1][0].lower()}{said[1][1:]})" if len(said) > 1 and said[1].startswith("Candidate bindings") else ""
@@ -200,9 +234,10 @@ def _logs(cluster: Cluster, _statement: Statement) -> pd.DataFrame:
 
 
 def _results(cluster: Cluster, statement: Statement) -> pd.DataFrame:
-    """Values are opened only for a query that names them (or says ``*``)."""
-    opened = bool({"value", "*"} & statement.words)
-    return _typed(list(_result_rows(cluster, opened=opened)), RESULT_COLUMNS)
+    opened = statement.names_values
+    rows = list(_result_rows(cluster, opened=opened))
+    # What is not opened is not there: a column without values would give wrong answers.
+    return _typed(rows, RESULT_COLUMNS if opened else RESULT_COLUMNS[:-1])
 
 
 def _typed(rows: Sequence[Any], columns: Sequence[str]) -> pd.DataFrame:
@@ -224,11 +259,11 @@ def _result_rows(cluster: Cluster, *, opened: bool) -> Iterator[tuple[Any, ...]]
         handle = cluster.job(job_id)
         for item in handle.step(step).final_items(values=opened):
             error = item.error
-            yield (
+            about = (
                 job_id, handle.name, step, item.index, item.partition, item.node, item.attempt, item.seconds,
                 error.error_type if error else None, error.message if error else None,
-                text_of(item.value) if opened and error is None else None,
             )  # fmt: skip
+            yield (*about, text_of(item.value) if error is None else None) if opened else about
 
 
 def text_of(value: Any) -> str | None:
