@@ -9,7 +9,6 @@ the rows whose status changes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -17,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Dialect,
     FetchedValue,
     Float,
     ForeignKey,
@@ -29,54 +27,19 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     event,
     text,
 )
-from sqlalchemy.types import TIMESTAMP, TypeEngine
 
 from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus, StepKind
+from nbcluster.store.columns import Id, Moment, one_of
 
 SCHEMA_VERSION = 3
 
 NODE_ID_LENGTH = 200
 KEY_LENGTH = 100
 NAME_LENGTH = 100
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Moment(TypeDecorator[datetime]):
-    """A time with zone; integer microseconds since 1970 where the database has no such type."""
-
-    impl = TIMESTAMP(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(BigInteger())
-        return dialect.type_descriptor(TIMESTAMP(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return (value - _EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return value.astimezone(UTC) if value is not None else None
-        return _EPOCH + timedelta(microseconds=int(value))
-
-
-# SQLite makes a rowid alias, and so fills it by itself, only for the exact word INTEGER.
-Id = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _one_of(column: str, words: type[Any]) -> CheckConstraint:
-    listed = ", ".join(f"'{word.value}'" for word in words)
-    return CheckConstraint(f"{column} IN ({listed})", name=f"ck_{column}")
-
 
 metadata = MetaData(
     naming_convention={
@@ -118,7 +81,7 @@ nodes = Table(
     Column("labels", Text, nullable=False, server_default="[]"),  # a JSON list: "gpu", "mem=64"
     Column("watched", SmallInteger, nullable=False, server_default=text("0")),  # holds a sign of life (presence.py)
     Column("environment", String(64)),  # in batch_environments; told some time after the process is ready
-    _one_of("status", NodeStatus),
+    one_of("status", NodeStatus),
 )
 
 # The packages that processes have, once for all that have the same.
@@ -162,7 +125,7 @@ job_execution = Table(
     Column("max_errors", BigInteger),
     # The step whose items are the job's items: the one that results() and frame() read.
     Column("main_step", String(NAME_LENGTH), nullable=False, server_default="map"),
-    _one_of("status", JobStatus),
+    one_of("status", JobStatus),
     CheckConstraint("stop_requested IN (0, 1, 2, 3)", name="ck_stop_requested"),
     CheckConstraint("paused IN (0, 1)", name="ck_paused"),
     # Also what makes a submission repeatable: when the answer to its COMMIT is lost, the second try finds the first.
@@ -220,8 +183,8 @@ step_execution = Table(
     Column("timeout", Float),
     # Labels that a node must have, as a JSON list: "gpu", "mem>=32", "node=alpha".
     Column("required_labels", Text, nullable=False, server_default="[]"),
-    _one_of("status", JobStatus),
-    _one_of("kind", StepKind),
+    one_of("status", JobStatus),
+    one_of("kind", StepKind),
     UniqueConstraint("job_execution_id", "step_name"),
 )
 # Few steps are started at a time; nodes read exactly those, however long the history is.
@@ -244,7 +207,7 @@ coordination = Table(
     Column("status", String(20), nullable=False),
     Column("created_time", Moment, nullable=False),
     Column("last_updated", Moment, nullable=False),
-    _one_of("status", JobStatus),
+    one_of("status", JobStatus),
 )
 Index(None, coordination.c.status)
 
@@ -282,8 +245,8 @@ partitions = Table(
     Column("arguments_payload", String(64)),
     # The partition of an earlier execution whose result this one carries over when a job is resumed.
     Column("result_of", BigInteger),
-    _one_of("status", PartitionStatus),
-    _one_of("exit_code", ExitCode),
+    one_of("status", PartitionStatus),
+    one_of("exit_code", ExitCode),
     CheckConstraint("is_transferable IN (0, 1)", name="ck_is_transferable"),
     UniqueConstraint("master_step_execution_id", "partition_index"),
     UniqueConstraint("master_step_execution_id", "partition_key"),

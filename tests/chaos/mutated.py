@@ -123,8 +123,8 @@ def clock_of_the_node() -> None:
     """Heartbeats carry the node's own clock, not the database's."""
     from sqlalchemy import bindparam
 
+    from nbcluster.store.columns import Moment
     from nbcluster.store.nodes import NodeRegistry
-    from nbcluster.store.tables import Moment
 
     ahead = timedelta(seconds=float(os.environ.get(CLOCK, "0")))
 

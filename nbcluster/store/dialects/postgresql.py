@@ -40,8 +40,8 @@ from nbcluster.errors import (
     SchemaMissing,
 )
 from nbcluster.records import Rights
+from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
-from nbcluster.store.tables import Moment
 
 # Serialization failure, deadlock, lock not available, and a server that is starting or stopping.
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"}

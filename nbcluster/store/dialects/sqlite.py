@@ -37,8 +37,9 @@ from sqlalchemy.types import Float, TypeEngine
 
 from nbcluster.errors import ConfigError, DatabaseError, DatabaseUnreachable, SchemaMissing
 from nbcluster.records import Rights
+from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
-from nbcluster.store.tables import Moment, sequences
+from nbcluster.store.tables import sequences
 
 _OLDEST = (3, 35, 0)  # UPDATE ... FROM and RETURNING
 _PATIENCE_MS = 10_000
