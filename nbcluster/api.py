@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -324,6 +325,21 @@ class Cluster:
         packages differ from this process's; the jobs that are held up.
         """
         return examine(lambda: findings(self.store, self.settings, self.url_origin))
+
+    def sql(self, query: str, /, **parameters: Any) -> pd.DataFrame:
+        """Ask in SQL (DuckDB's): a frame of what ``query`` selects, with ``:name`` for each of ``parameters``.
+
+        Tables of all jobs, read when the query names them: ``nodes`` and ``jobs`` with the columns of their frames;
+        ``partitions``, ``attempts``, ``events`` (a row for each partition that one tells of), ``logs`` and
+        ``results`` (a row an item) with job, name, step, partition and what ``help("nbcluster.query")`` lists.
+        Frames that the caller can name are tables too, and so is a parameter that is a frame.  Nothing can be
+        written.  Raises InputError, in one sentence with the place of the mistake.
+        """
+        from nbcluster.query import ask
+
+        caller = sys._getframe(1)
+        near: Mapping[str, Any] = {**caller.f_globals, **caller.f_locals}
+        return ask(self, query, parameters, near.get)
 
     # --- act --------------------------------------------------------------------------
 

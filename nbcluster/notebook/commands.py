@@ -238,6 +238,13 @@ _DECLARED = (
         header=True,
         example="%%nbcluster local n in range(3)",
     ),
+    Command(
+        "sql",
+        CELL,
+        "ask in SQL: of nodes, jobs, partitions, attempts, events, logs, results and the notebook's frames",
+        options=(Option(("-o", "--out"), "out", "name for the frame, instead of showing it", "NAME", identifier),),
+        example="%%nbcluster sql -o slow\n         SELECT partition, node, seconds FROM attempts WHERE name = :job",
+    ),
 )
 
 COMMANDS = tuple(one if one.name == "help" else replace(one, options=(*one.options, _SHOW)) for one in _DECLARED)
