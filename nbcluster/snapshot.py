@@ -42,6 +42,8 @@ class Overview:
     slots: int
     running_jobs: int
     waiting_partitions: int
+    mine: tuple[tuple[str, int, int], ...] = ()
+    """Name, done and all items of this user's running jobs, newest first."""
 
 
 class Snapshots:

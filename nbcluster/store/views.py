@@ -70,6 +70,14 @@ class Views:
         where = job_execution.c.status == JobStatus.STARTED if running_only else job_execution.c.status.is_not(None)
         return self._jobs(where, limit)
 
+    def listed(self, limit: int, since: float | None = None) -> list[JobRow]:
+        """The newest executions and all that run; or those that were submitted in the last ``since`` seconds."""
+        if since is not None:
+            return self._jobs(self._dialect.age(job_execution.c.create_time) <= since, 1000)
+        rows = self.jobs(running_only=False, limit=limit)
+        shown = {row.job_execution_id for row in rows}
+        return rows + [row for row in self.jobs(running_only=True) if row.job_execution_id not in shown]
+
     def _jobs(self, where: ColumnElement[bool], limit: int) -> list[JobRow]:
         until = func.coalesce(job_execution.c.end_time, self._dialect.now())
         statement = (
