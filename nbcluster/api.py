@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,8 @@ from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nbcluster.planned import Plan
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +143,8 @@ class Cluster:
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``; ``retries`` of failed items with ``retry_on`` and
+        ``transferable``, ``max_capture``, ``ship`` (modules, by their import names, that the nodes
+        do not have: they travel with the function as they are now); ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
         ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
 
@@ -166,6 +170,23 @@ class Cluster:
     def call(self, function: Callable[..., Any], **options: Any) -> JobHandle:
         """Like ``submit`` without arguments, with the options of ``map``."""
         return self._submit(function, ((), {}), payload.CALL, options)
+
+    def plan(
+        self, function: Callable[..., Any], items: Any = ((), {}), *, how: str = "map", sample: int = 0, **options: Any
+    ) -> Plan:
+        """What ``map(function, items, **options)`` would do now; nothing is stored, and nothing runs on a node.
+
+        ``how`` is ``map``, ``starmap``, ``map_partitions`` or ``submit`` (without arguments).  The plan
+        tells the split, what each node would get or why it would not, what the function
+        captured by name and size, and how long it takes: from ``sample`` partitions that are
+        run here, or from earlier runs of the same code.  Raises InputError or PayloadError as ``map`` does;
+        what the function raises in a sample passes through.
+        """
+        from nbcluster.plan import make_plan, mode_of
+
+        chosen = options_from(options)
+        mode = mode_of(how)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
@@ -304,6 +325,21 @@ class Cluster:
         packages differ from this process's; the jobs that are held up.
         """
         return examine(lambda: findings(self.store, self.settings, self.url_origin))
+
+    def sql(self, query: str, /, **parameters: Any) -> pd.DataFrame:
+        """Ask in SQL (DuckDB's): a frame of what ``query`` selects, with ``:name`` for each of ``parameters``.
+
+        Tables of all jobs, read when the query names them: ``nodes`` and ``jobs`` with the columns of their frames;
+        ``partitions``, ``attempts``, ``events`` (a row for each partition that one tells of), ``logs`` and
+        ``results`` (a row an item) with job, name, step, partition and what ``help("nbcluster.query")`` lists.
+        Frames that the caller can name are tables too, and so is a parameter that is a frame.  Nothing can be
+        written.  Raises InputError, in one sentence with the place of the mistake.
+        """
+        from nbcluster.query import ask
+
+        caller = sys._getframe(1)
+        near: Mapping[str, Any] = {**caller.f_globals, **caller.f_locals}
+        return ask(self, query, parameters, near.get)
 
     # --- act --------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from nbcluster import __version__
-from nbcluster.cli import acting
+from nbcluster.cli import acting, asking
 from nbcluster.cli.acting import partition_number
 from nbcluster.cli.connecting import cluster_of, count
 from nbcluster.cli.doctor import doctor
@@ -27,6 +27,8 @@ examples:
   nbcluster jobs --json                for programs
   nbcluster partitions collatz         how the parts of the job "collatz" stand
   nbcluster logs collatz 3             what its partition 3 printed
+  nbcluster sql "SELECT node, count(*) FROM attempts GROUP BY 1"
+                                       ask in SQL
   nbcluster cancel collatz             stop it; what is finished stays
   nbcluster retry collatz              run what failed again
   nbcluster drain alpha                let a node finish, then leave
@@ -274,6 +276,11 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
         ),
     ),
     "partitions": (_partitions, "list the partitions of a job", (_JOB, *_LISTING)),
+    "sql": (
+        asking.sql,
+        "ask in SQL (tables nodes, jobs, partitions, attempts, events, logs, results)",
+        ((("query",), {"metavar": "QUERY", "help": "a SELECT, in quotation marks"}), *_LISTING),
+    ),
     "cancel": (
         acting.cancel,
         "stop a job; what is finished stays",

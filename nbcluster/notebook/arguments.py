@@ -63,6 +63,9 @@ class Arguments:
     attempt: int | None = None
     pdb: bool = False
     show: bool = False
+    ship: tuple[str, ...] = ()
+    dry_run: bool = False
+    sample: int | None = None
     node: str = ""
     quiet: bool = False
     progress: str = "auto"

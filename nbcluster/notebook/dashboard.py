@@ -89,6 +89,16 @@ class LiveView(Generic[V]):
         if self._skin.live:
             atexit.register(self.leave)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it shows nothing new any more."""
+        return self._ended
+
+    def wake(self) -> None:
+        """Look now: something was changed from here."""
+        self._changed.set()
+        self._service.wake()
+
     def refresh(self) -> float:
         """One look: redraws if something changed; ends the view with its subject.  Gives the pause before the next."""
         self._idle += 1
@@ -118,13 +128,16 @@ class LiveView(Generic[V]):
                 return
             self._close(last)
 
-    def leave(self) -> None:
-        """The kernel ends before the view: leave behind what was last seen, and how to see more."""
+    def leave(self, sentence: str | None = None) -> None:
+        """End before its subject does: leave behind what was last seen, and ``sentence``.
+
+        Without one the kernel ends, and it is said how to see more.
+        """
         self._service.stop(timeout=1.0)
         with self._lock:
             if self._ended or self._view is None:
                 return
-            self._close(self._subject.noted(self._view, self._subject.left_behind(self._view)))
+            self._close(self._subject.noted(self._view, sentence or self._subject.left_behind(self._view)))
 
     def _close(self, last: V | None) -> None:
         self._ended = True

@@ -126,6 +126,10 @@ class CloseButton:
     def update(self, view: ClusterView) -> None:
         """It can always be closed."""
 
+    def stays(self, view: ClusterView) -> bool:
+        """There is nothing left to close."""
+        return False
+
     def close(self) -> None:
         """Take the button out of the front end's memory."""
         if self._row is not None:

@@ -82,7 +82,7 @@ def interrupt() -> None:
 @pytest.fixture
 def skin(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(following, "skin_for", lambda way, drawing: recorder)
+    monkeypatch.setattr(following, "skin_for", lambda way, drawing, controls=None: recorder)
     monkeypatch.setattr(following, "kernel_is_ending", lambda shell: shell.ending)
     return recorder
 
