@@ -241,8 +241,6 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "pause": lambda a: [f"nc.pause({_job(a)})"],
     "resume": _go_on,
     "retry": _go_on,
-    "watch": lambda a: [f"{f'nc.job({_job(a)})' if a.job else 'nc'}.watch()"],
-    "doctor": lambda _a: ["nc.doctor()"],
     "drain": lambda a: [f"nc.drain({_value(a.node)})"],
     "logs": _logs,
     "error": _error,

@@ -180,8 +180,6 @@ LINES = {
     "resume": ("%nbcluster resume 12 -a", "job = nc.resume(12)"),
     "retry": ("%nbcluster retry known --partition 1 -a", 'known = nc.retry("known", 1)'),
     "drain": ("%nbcluster drain alpha", 'nc.drain("alpha")'),
-    "watch": ("%nbcluster watch known", 'nc.job("known").watch()'),
-    "doctor": ("%nbcluster doctor", "nc.doctor()"),
     "logs": ("%nbcluster logs known 0 --tail 2", 'print(nc.job("known").logs(0, tail=2))'),
     "error": ("%nbcluster error known --step map", 'print(nc.job("known").step("map").traceback())'),
     "replay": ("%nbcluster replay known 1 --attempt 1", 'values = nc.job("known").replay(1, attempt=1)'),
