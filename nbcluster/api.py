@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster import display, payload
 from nbcluster.cluster_snapshot import ClusterSnapshot, take_cluster_snapshot
-from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
+from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_duration, parse_slots, usable_cores
 from nbcluster.diagnosis import Diagnosis
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
 from nbcluster.examining import examine, findings
@@ -25,7 +26,7 @@ from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.snapshot import Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.storing import candidates, only_step, row_of, store_job
+from nbcluster.storing import candidates, only_step, row_of, store_job, user_name
 from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -269,14 +270,15 @@ class Cluster:
 
         return nodes_frame(node for node in self.store.nodes.observed() if all or node.slots)
 
-    def jobs(self, all: bool = False) -> pd.DataFrame:
-        """The newest 50 jobs and every running one; ``all`` shows the newest 1000."""
+    def jobs(self, all: bool = False, since: str | float | None = None) -> pd.DataFrame:
+        """The newest 50 jobs and every running one; ``all`` shows the newest 1000.
+
+        ``since``, in seconds or as "7d", shows instead what was submitted in that time (1000 at most).
+        """
         from nbcluster.frames import jobs_frame
 
-        rows = self.store.views.jobs(running_only=False, limit=1000 if all else 50)
-        shown = {row.job_execution_id for row in rows}
-        rows += [r for r in self.store.views.jobs(running_only=True) if r.job_execution_id not in shown]
-        return jobs_frame(rows)
+        age = None if since is None else parse_duration(since, "since")
+        return jobs_frame(self.store.views.listed(1000 if all else 50, age))
 
     def partitions(self, job: str | int) -> pd.DataFrame:
         """One row a partition of a job."""
@@ -286,16 +288,22 @@ class Cluster:
         """Names of the newest jobs, for completion."""
         return list(dict.fromkeys(row.name for row in self.store.views.jobs(running_only=False, limit=50)))
 
+    def node_names(self) -> list[str]:
+        """What ``drain`` takes, for completion: names of nodes, then their ids."""
+        workers = [node for node in self.store.nodes.all() if node.slots]
+        return list(dict.fromkeys([*(node.name for node in workers), *(node.node_id for node in workers)]))
+
     def overview(self) -> Overview:
         """The numbers of the one-line status."""
         workers = self._workers()
-        running = self.store.views.jobs(running_only=True)
+        running, me = self.store.views.jobs(running_only=True), user_name()
         return Overview(
             url=self.url,
             nodes=len(workers),
             slots=sum(node.slots for node in workers),
             running_jobs=sum(row.status is JobStatus.STARTED for row in running),
             waiting_partitions=self.store.views.waiting(),
+            mine=tuple((r.name, r.items_done, r.items) for r in running if r.user == me),
         )
 
     def watch(self) -> None:
@@ -317,6 +325,21 @@ class Cluster:
         packages differ from this process's; the jobs that are held up.
         """
         return examine(lambda: findings(self.store, self.settings, self.url_origin))
+
+    def sql(self, query: str, /, **parameters: Any) -> pd.DataFrame:
+        """Ask in SQL (DuckDB's): a frame of what ``query`` selects, with ``:name`` for each of ``parameters``.
+
+        Tables of all jobs, read when the query names them: ``nodes`` and ``jobs`` with the columns of their frames;
+        ``partitions``, ``attempts``, ``events`` (a row for each partition that one tells of), ``logs`` and
+        ``results`` (a row an item) with job, name, step, partition and what ``help("nbcluster.query")`` lists.
+        Frames that the caller can name are tables too, and so is a parameter that is a frame.  Nothing can be
+        written.  Raises InputError, in one sentence with the place of the mistake.
+        """
+        from nbcluster.query import ask
+
+        caller = sys._getframe(1)
+        near: Mapping[str, Any] = {**caller.f_globals, **caller.f_locals}
+        return ask(self, query, parameters, near.get)
 
     # --- act --------------------------------------------------------------------------
 

@@ -30,6 +30,39 @@ def from_rows(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pd.DataF
     return pd.DataFrame([list(row) for row in rows], columns=list(columns))
 
 
+def is_frame(value: Any) -> bool:
+    """Whether it is a DataFrame."""
+    return isinstance(value, pd.DataFrame)
+
+
+def plain_rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """The rows of a frame as Python's own values, None for what is missing."""
+    plain = frame.astype("object").where(frame.notna(), None)
+    return [[_python(value) for value in row] for row in plain.to_numpy().tolist()]
+
+
+def _python(value: Any) -> Any:
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    listed = getattr(value, "tolist", None)
+    return value if listed is None else listed()
+
+
+def table(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    *,
+    times: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Rows as a frame whose columns have the same types however many rows there are: texts, unless told otherwise."""
+    frame = from_rows(rows, columns)
+    typed: dict[str, Any] = dict.fromkeys(whole, "Int64") | dict.fromkeys(numbers, "float64")
+    texts = [column for column in columns if column not in {*times, *typed}]
+    return _times(frame.astype(typed | dict.fromkeys(texts, "string")), *times)
+
+
 def _states(frame: pd.DataFrame, states: Sequence[str], column: str = "state") -> pd.DataFrame:
     frame[column] = pd.Categorical(frame[column], categories=list(states))
     return frame

@@ -198,6 +198,13 @@ class StepHandle:
         offsets = self._offsets()
         return ResultReader(self._store, self._row).items(indexes, [offsets[i] for i in indexes], inputs=inputs)
 
+    def final_items(self, *, values: bool) -> Iterator[Item]:
+        """The items of the partitions that are final now, without inputs; without ``values`` nothing is unpickled."""
+        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
+        offsets = self._offsets()
+        reader = ResultReader(self._store, self._row)
+        return reader.items(final, [offsets[index] for index in final], inputs=False, values=values)
+
     def _all(self) -> list[int]:
         return list(range(len(self._offsets())))
 

@@ -44,8 +44,13 @@ class ResultReader:
         self._store = store
         self._job = job
 
-    def items(self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool) -> Iterator[Item]:
-        """The items of final partitions ``indexes``, whose first items are at ``first_items``."""
+    def items(
+        self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool, values: bool = True
+    ) -> Iterator[Item]:
+        """The items of final partitions ``indexes``, whose first items are at ``first_items``.
+
+        Without ``inputs`` and ``values`` nothing is unpickled; both are None then.
+        """
         first = dict(zip(indexes, first_items, strict=True))
         own = inputs and self._job.input_of is None and self._job.mode not in _WITHOUT_INPUTS
         for start in range(0, len(indexes), BATCH):
@@ -53,7 +58,7 @@ class ResultReader:
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
             for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
                 given = self._inputs(one) if own else chained.get(one.index, ())
-                yield from self._items_of(one, first[one.index], given)
+                yield from self._items_of(one, first[one.index], given, opened=values)
 
     def _chained(self, indexes: Sequence[int]) -> dict[int, Sequence[Any]]:
         """The inputs of partitions that were given what an earlier step gave."""
@@ -73,8 +78,8 @@ class ResultReader:
             found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
         return found
 
-    def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any]) -> Iterator[Item]:
-        values, seconds, errors = self._values(stored)
+    def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
+        values, seconds, errors = self._values(stored) if opened else self._closed(stored)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -115,6 +120,13 @@ class ResultReader:
             return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
         seconds = array.array("d", stored.result.seconds).tolist()
         return values, seconds, self._errors(stored)
+
+    def _closed(self, stored: StoredResult) -> tuple[list[Any], list[float], dict[int, ItemError]]:
+        """What is known of a result that stays closed."""
+        nothing = [None] * stored.items
+        if stored.result is None:
+            return nothing, [float("nan")] * stored.items, _whole_partition(stored)
+        return nothing, array.array("d", stored.result.seconds).tolist(), self._errors(stored)
 
     def _inputs(self, stored: StoredResult) -> Sequence[Any]:
         assert stored.arguments is not None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from nbcluster import __version__
-from nbcluster.cli import acting
+from nbcluster.cli import acting, asking
 from nbcluster.cli.acting import partition_number
 from nbcluster.cli.connecting import cluster_of, count
 from nbcluster.cli.doctor import doctor
@@ -27,6 +27,8 @@ examples:
   nbcluster jobs --json                for programs
   nbcluster partitions collatz         how the parts of the job "collatz" stand
   nbcluster logs collatz 3             what its partition 3 printed
+  nbcluster sql "SELECT node, count(*) FROM attempts GROUP BY 1"
+                                       ask in SQL
   nbcluster cancel collatz             stop it; what is finished stays
   nbcluster retry collatz              run what failed again
   nbcluster drain alpha                let a node finish, then leave
@@ -187,16 +189,15 @@ def _nodes(options: argparse.Namespace) -> int:
 
 def _jobs(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import JOBS, write
+    from nbcluster.config import parse_duration
 
+    since = None if options.since is None else parse_duration(options.since, "--since")
     with cluster_of(options) as cluster:
-        views = cluster.store.views
-        rows = views.jobs(running_only=False, limit=1000 if options.all else 50)
-        shown = {row.job_execution_id for row in rows}
-        rows += [row for row in views.jobs(running_only=True) if row.job_execution_id not in shown]
+        rows = cluster.store.views.listed(1000 if options.all else 50, since)
     if rows or _form(options) != "table":
         write(sys.stdout, JOBS, rows, _form(options))
     else:
-        print("no job was submitted here yet")
+        print("no job was submitted here " + ("yet" if since is None else f"in the last {options.since}"))
     return 0
 
 
@@ -265,8 +266,21 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
     ),
     "down": (_down, "stop the nodes that 'up' started on this machine", ()),
     "nodes": (_nodes, "list the nodes", (_flag("--all", "notebooks and scripts (0 slots) too"), *_LISTING)),
-    "jobs": (_jobs, "list the newest 50 jobs and all that run", (_flag("--all", "the newest 1000"), *_LISTING)),
+    "jobs": (
+        _jobs,
+        "list the newest 50 jobs and all that run",
+        (
+            _flag("--all", "the newest 1000"),
+            (("--since",), {"metavar": "D", "help": "those submitted in this time instead: 7d, 12h"}),
+            *_LISTING,
+        ),
+    ),
     "partitions": (_partitions, "list the partitions of a job", (_JOB, *_LISTING)),
+    "sql": (
+        asking.sql,
+        "ask in SQL (tables nodes, jobs, partitions, attempts, events, logs, results)",
+        ((("query",), {"metavar": "QUERY", "help": "a SELECT, in quotation marks"}), *_LISTING),
+    ),
     "cancel": (
         acting.cancel,
         "stop a job; what is finished stays",

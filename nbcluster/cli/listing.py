@@ -93,7 +93,7 @@ FINDINGS: tuple[Column, ...] = (
     Column("command", lambda finding: finding.command, rank=1),
 )
 
-Row = Node | JobRow | PartitionRow | Finding
+Row = Node | JobRow | PartitionRow | Finding | Sequence[Any]
 
 
 def write(out: TextIO, columns: Sequence[Column], rows: Iterable[Row], form: str) -> None:

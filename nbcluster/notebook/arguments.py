@@ -32,6 +32,7 @@ class Arguments:
     count: int | None = None
     slots: int | None = None
     all: bool = False
+    since: float | None = None
     job: str = ""
     partition: int | None = None
     out: str | None = None

@@ -23,7 +23,11 @@ _FUNCTIONS = ("aggregate", "on_success", "on_failure")
 
 
 def run(session: Session, arguments: Arguments, line: str, body: str) -> Any:
-    """Run the cell.  Returns a value for the notebook to show only for ``local`` without ``-o``."""
+    """Run the cell.  Returns a value for the notebook to show only for ``local`` and ``sql`` without ``-o``."""
+    if arguments.command == "sql":
+        from nbcluster.notebook import sql_command
+
+        return sql_command.run(session, arguments, body)
     cell = Cell(f"{_MAGIC}{line}", body, arguments.name or arguments.out or arguments.command)
     with usage():
         target = header.parse(arguments.header, arguments.magic, len(_MAGIC)) if arguments.header else None

@@ -122,7 +122,16 @@ _DECLARED = (
     ),
     Command("down", LINE, "stop the nodes that were started on this machine"),
     Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
-    Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
+    Command(
+        "jobs",
+        LINE,
+        "a frame of the jobs: the newest 50 and all that run",
+        options=(
+            Option(("--all",), "all", "the newest 1000"),
+            Option(("--since",), "since", "those submitted in this time instead: 7d, 12h", "D", parse_duration),
+        ),
+        example="%nbcluster jobs --since 7d",
+    ),
     Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
     Command(
         "watch",
@@ -228,6 +237,13 @@ _DECLARED = (
         options=_LOCAL_OPTIONS,
         header=True,
         example="%%nbcluster local n in range(3)",
+    ),
+    Command(
+        "sql",
+        CELL,
+        "ask in SQL: of nodes, jobs, partitions, attempts, events, logs, results and the notebook's frames",
+        options=(Option(("-o", "--out"), "out", "name for the frame, instead of showing it", "NAME", identifier),),
+        example="%%nbcluster sql -o slow\n         SELECT partition, node, seconds FROM attempts WHERE name = :job",
     ),
 )
 

@@ -37,6 +37,8 @@ def of_line(session: Session, arguments: Arguments) -> str:
 
 def of_cell(session: Session, arguments: Arguments, cell: str) -> str:
     """The function and the call of a cell magic.  Raises InputError for a body or a header that makes no sense."""
+    if arguments.command == "sql":
+        return _question(session, arguments, cell)
     said = _Said.of(arguments, cell)
     if arguments.command == "local":
         imported = ["from itertools import starmap", "", ""] if said.spread else []
@@ -46,6 +48,15 @@ def of_cell(session: Session, arguments: Arguments, cell: str) -> str:
         return "\n".join([_head(session), "", "", said.function, "", "", said.planned(arguments.sample, options)])
     waiting = _waiting(arguments, said.variable, single=arguments.command == "submit")
     return "\n".join([_head(session), "", "", said.function, "", "", said.there(options), *waiting])
+
+
+def _question(session: Session, arguments: Arguments, cell: str) -> str:
+    """The call of ``sql``: what the query names with a colon comes from variables of that name."""
+    from nbcluster.query import parsed
+
+    given = "".join(f", {name}={name}" for name in sorted(parsed(cell).parameters))
+    query = cell.strip().replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'{_head(session)}\n{arguments.out or "answer"} = nc.sql("""\n{query}\n"""{given})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +243,7 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "up": _up,
     "down": lambda _a: ["nc.down()"],
     "nodes": lambda a: [_call("nc.nodes", _given(("all", a.all)))],
-    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all)))],
+    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all), ("since", a.since)))],
     "partitions": _partitions,
     "watch": lambda a: [f"nc.job({_job(a)}).watch()" if a.job else "nc.watch()"],
     "doctor": lambda _a: ["print(nc.doctor())"],

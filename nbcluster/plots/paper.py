@@ -131,8 +131,9 @@ def _looks() -> Iterator[None]:
 def a_picture(words: str, width: float, height: float) -> Iterator[Picture]:
     """An empty picture to be drawn on, in inches."""
     with _looks():
+        whole = (round(width * DPI) / DPI, round(height * DPI) / DPI)  # pixels
         engine = ConstrainedLayoutEngine(w_pad=0.11, h_pad=0.11)
-        yield Picture(figsize=(width, height), layout=engine, words=words)
+        yield Picture(figsize=whole, layout=engine, words=words)
 
 
 def title(axes: Axes, text: str, *, width: float, above: float = 8.0, size: float = 11.5) -> None:

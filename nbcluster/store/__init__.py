@@ -16,6 +16,7 @@ from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
+from nbcluster.store.asking import Asking
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
@@ -68,6 +69,7 @@ class Store:
     overviews: Overviews
     history: History
     spans: Spans
+    asking: Asking
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -180,6 +182,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         overviews=Overviews(database),
         history=History(database),
         spans=Spans(database),
+        asking=Asking(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,

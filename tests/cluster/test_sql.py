@@ -1,0 +1,127 @@
+"""Questions in SQL about real jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from nbcluster.errors import InputError
+from tests.cluster.conftest import Lab
+
+
+def sevenths(n: int) -> float:
+    print(f"dividing by {n - 7}")
+    return 1 / (n - 7)
+
+
+def as_mapping(n: int) -> dict[str, Any]:
+    return {"n": n, "name": f"item {n}"}
+
+
+@pytest.fixture(scope="module")
+def job(cluster: Any) -> Any:
+    return cluster.map(sevenths, range(10), chunk=2, name="sevenths").wait()
+
+
+def test_tables_join_by_job_step_and_partition(cluster: Any, job: Any) -> None:
+    found = cluster.sql(
+        """SELECT j.name, p.partition, p.state, a.node = p.node AS same, a.outcome, l.text
+           FROM jobs j JOIN partitions p USING (job) JOIN attempts a USING (job, step, partition, attempt)
+           JOIN logs l USING (job, step, partition, attempt)
+           WHERE job = :job ORDER BY partition""",
+        job=job.id,
+    )
+    assert found["partition"].tolist() == [0, 1, 2, 3, 4]
+    assert found["state"].tolist() == ["COMPLETED"] * 3 + ["FAILED", "COMPLETED"]
+    assert found["outcome"].tolist() == found["state"].tolist()
+    assert found["same"].all()
+    assert found["text"][0].split("\n")[:2] == ["dividing by -7", "dividing by -6"]
+
+
+def test_results_are_rows_of_items_with_their_values_and_errors(cluster: Any, job: Any) -> None:
+    found = cluster.sql(
+        "SELECT item, value::DOUBLE AS v, error, message FROM results WHERE name = 'sevenths' ORDER BY item"
+    )
+    assert found["item"].tolist() == list(range(10))
+    assert found["v"].drop(index=7).tolist() == [1 / (n - 7) for n in range(10) if n != 7]
+    assert (found["error"][7], found["message"][7]) == ("ZeroDivisionError", "division by zero")
+
+
+def test_values_that_are_mappings_are_json(cluster: Any) -> None:
+    cluster.map(as_mapping, range(3), name="mapped").wait()
+    found = cluster.sql("SELECT value->>'$.name' AS name FROM results WHERE name = 'mapped' ORDER BY item")
+    assert found["name"].tolist() == ["item 0", "item 1", "item 2"]
+
+
+def test_results_stay_closed_unless_values_are_asked_for(cluster: Any, job: Any, monkeypatch: Any) -> None:
+    from nbcluster import payload
+
+    opened: list[str] = []
+    plain = payload.unpack
+    monkeypatch.setattr(payload, "unpack", lambda body, what: (opened.append(what), plain(body, what))[1])
+    counted = cluster.sql("SELECT count(*) AS n, count(error) AS errors FROM results WHERE name = 'sevenths'")
+    assert counted.values.tolist() == [[10, 1]]
+    assert opened == []
+    cluster.sql("SELECT value FROM results")
+    assert opened
+
+
+def test_a_result_that_was_altered_is_an_error_and_no_value(lab: Lab) -> None:
+    lab.nodes(1)
+    cluster = lab.connect()
+    cluster.map(as_mapping, range(2), chunk=1, name="altered").wait(60)
+    lab.tables.change("UPDATE batch_results SET errors = '[ ]'")
+    lab.audited = False
+    found = cluster.sql("SELECT value, error FROM results")
+    assert found["error"].tolist() == ["BAD_SIGNATURE"] * 2
+    assert found["value"].isna().all()
+
+
+def test_frames_of_the_caller_and_frames_that_are_given_are_tables(cluster: Any, job: Any) -> None:
+    rooms = pd.DataFrame({"partition": [0, 1], "room": ["north", "south"]})
+    query = "SELECT room FROM partitions JOIN {} USING (partition) WHERE name = 'sevenths' ORDER BY partition"
+    assert cluster.sql(query.format("rooms"))["room"].tolist() == ["north", "south"]
+    assert cluster.sql(query.format("given"), given=rooms.iloc[:1])["room"].tolist() == ["north"]
+
+
+def test_events_and_nodes_are_tables(cluster: Any, job: Any) -> None:
+    phases = cluster.sql("SELECT phase, count(*) AS n FROM events WHERE job = :job GROUP BY 1", job=job.id)
+    counted = dict(phases.values.tolist())
+    assert (counted["RECEIVED"], counted["CLAIMED"], counted["COMPLETED"], counted["FAILED"]) == (1, 5, 4, 1)
+    seen = cluster.sql("SELECT count(*) AS n FROM nodes WHERE slots > 0 AND state = 'ACTIVE'")
+    assert seen["n"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("SELEC 1", 'SQL: syntax error at or near "SELEC", at line 1, column 1'),
+        ("SELECT *\nFROM jobs WHERE nam = 1", r"SQL: Referenced column \"nam\" .*name.*, at line 2, column 17"),
+        (
+            "SELECT * FROM job",
+            "SQL: there is no table job; there are nodes, jobs, partitions, attempts, events, logs, ",
+        ),
+        ("SELECT :missing", r"SQL: the query has :missing, and nothing was given for it"),
+        ("DELETE FROM jobs", "SQL: DELETE is refused: queries only ask"),
+        ("COPY jobs TO 'jobs.csv'", "SQL: COPY is refused"),
+        ("SELECT 1; DROP TABLE jobs", "SQL: there are 2 statements"),
+        ("SELECT * FROM read_text('/etc/hostname')", "SQL: .*disabled"),
+        ("  ", "there is no query"),
+    ],
+)
+def test_what_is_wrong_or_would_write_is_refused_in_a_sentence(cluster: Any, query: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        cluster.sql(query)
+
+
+def test_only_the_tables_that_are_named_are_read(cluster: Any, job: Any, monkeypatch: Any) -> None:
+    from nbcluster.store.asking import Asking
+
+    def refuse(_self: object) -> None:
+        raise AssertionError("this table was not asked for")
+
+    for table in ("attempts", "events", "logs", "ended_steps"):
+        monkeypatch.setattr(Asking, table, refuse)
+    assert cluster.sql("WITH events AS (SELECT 1 AS a) SELECT a FROM events, partitions LIMIT 1")["a"].tolist() == [1]
