@@ -10,6 +10,7 @@ from nbcluster.payload import Capture, format_size
 
 _SHOWN_CAPTURES = 10
 _SHOWN_PLACES = 8
+_SHORTEST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ class Plan:
         known = f"{_seconds(self.computing)} of computing, from {self.measured.origin}"
         if self.duration is None:
             return f"It takes {known}"
-        return f"It takes about {_seconds(self.duration)} on {_count(self.slots, 'slot')}: {known}"
+        about = "" if self.duration < _SHORTEST else "about "
+        return f"It takes {about}{_seconds(self.duration)} on {_count(self.slots, 'slot')}: {known}"
 
 
 def sampled(places: Sequence[int], items: int, seconds: float) -> Measured:
@@ -206,7 +208,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    if seconds < 0.001:
+    if seconds < _SHORTEST:
         return "less than 1 ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
