@@ -236,7 +236,7 @@ _DECLARED = (
     Command(
         "logs",
         LINE,
-        "what a partition printed; without a number, the last lines of the job",
+        "what a partition printed; without a number, the last lines of the one that ended last",
         (_JOB, _NUMBER),
         (Option(("--tail",), "tail", "the last N lines", "N", parse_count), _STEP),
         example="%nbcluster logs collatz 3 --tail 50",

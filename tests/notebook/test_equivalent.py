@@ -109,7 +109,7 @@ def test_a_map_says_the_very_job_that_it_runs(helped: Notebook, option: str) -> 
             [("c\n  d", "1\n e")],
         ),
         ("%%nbcluster map n in [1] -o unicode\né = 'ü' * n; é", ["ü"]),
-        ("%%nbcluster map n in [2] -o nothing\nn = n + 1", [None]),
+        ("%%nbcluster map n in [2] -o valueless\nn = n + 1", [None]),
         ("%%nbcluster map n in [2] -o indented\n    if n:\n        m = 5\n    m * n", [10]),
         ("%%nbcluster map n in [2] -o quiet\nn * 2;", [4]),
         ("%%nbcluster submit -o once\nimport math\nmath.factorial(5)", [120]),
