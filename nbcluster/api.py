@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster import display, payload
 from nbcluster.cluster_snapshot import ClusterSnapshot, take_cluster_snapshot
-from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
+from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_duration, parse_slots, usable_cores
 from nbcluster.diagnosis import Diagnosis
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
 from nbcluster.examining import examine, findings
@@ -26,11 +26,13 @@ from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.snapshot import Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.storing import candidates, only_step, row_of, store_job
+from nbcluster.storing import candidates, only_step, row_of, store_job, user_name
 from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nbcluster.planned import Plan
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,8 @@ class Cluster:
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``; ``retries`` of failed items with ``retry_on`` and
+        ``transferable``, ``max_capture``, ``ship`` (modules, by their import names, that the nodes
+        do not have: they travel with the function as they are now); ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
         ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
 
@@ -167,6 +170,23 @@ class Cluster:
     def call(self, function: Callable[..., Any], **options: Any) -> JobHandle:
         """Like ``submit`` without arguments, with the options of ``map``."""
         return self._submit(function, ((), {}), payload.CALL, options)
+
+    def plan(
+        self, function: Callable[..., Any], items: Any = ((), {}), *, how: str = "map", sample: int = 0, **options: Any
+    ) -> Plan:
+        """What ``map(function, items, **options)`` would do now; nothing is stored, and nothing runs on a node.
+
+        ``how`` is ``map``, ``starmap``, ``map_partitions`` or ``submit`` (without arguments).  The plan
+        tells the split, what each node would get or why it would not, what the function
+        captured by name and size, and how long it takes: from ``sample`` partitions that are
+        run here, or from earlier runs of the same code.  Raises InputError or PayloadError as ``map`` does;
+        what the function raises in a sample passes through.
+        """
+        from nbcluster.plan import make_plan, mode_of
+
+        chosen = options_from(options)
+        mode = mode_of(how)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
@@ -250,14 +270,15 @@ class Cluster:
 
         return nodes_frame(node for node in self.store.nodes.observed() if all or node.slots)
 
-    def jobs(self, all: bool = False) -> pd.DataFrame:
-        """The newest 50 jobs and every running one; ``all`` shows the newest 1000."""
+    def jobs(self, all: bool = False, since: str | float | None = None) -> pd.DataFrame:
+        """The newest 50 jobs and every running one; ``all`` shows the newest 1000.
+
+        ``since``, in seconds or as "7d", shows instead what was submitted in that time (1000 at most).
+        """
         from nbcluster.frames import jobs_frame
 
-        rows = self.store.views.jobs(running_only=False, limit=1000 if all else 50)
-        shown = {row.job_execution_id for row in rows}
-        rows += [r for r in self.store.views.jobs(running_only=True) if r.job_execution_id not in shown]
-        return jobs_frame(rows)
+        age = None if since is None else parse_duration(since, "since")
+        return jobs_frame(self.store.views.listed(1000 if all else 50, age))
 
     def partitions(self, job: str | int) -> pd.DataFrame:
         """One row a partition of a job."""
@@ -267,16 +288,22 @@ class Cluster:
         """Names of the newest jobs, for completion."""
         return list(dict.fromkeys(row.name for row in self.store.views.jobs(running_only=False, limit=50)))
 
+    def node_names(self) -> list[str]:
+        """What ``drain`` takes, for completion: names of nodes, then their ids."""
+        workers = [node for node in self.store.nodes.all() if node.slots]
+        return list(dict.fromkeys([*(node.name for node in workers), *(node.node_id for node in workers)]))
+
     def overview(self) -> Overview:
         """The numbers of the one-line status."""
         workers = self._workers()
-        running = self.store.views.jobs(running_only=True)
+        running, me = self.store.views.jobs(running_only=True), user_name()
         return Overview(
             url=self.url,
             nodes=len(workers),
             slots=sum(node.slots for node in workers),
             running_jobs=sum(row.status is JobStatus.STARTED for row in running),
             waiting_partitions=self.store.views.waiting(),
+            mine=tuple((r.name, r.items_done, r.items) for r in running if r.user == me),
         )
 
     def watch(self) -> None:

@@ -11,14 +11,14 @@ from nbcluster.records import Node, StepToRun
 from nbcluster.store import Store
 from nbcluster.store.overviews import Counts, Happening, JobHead
 
-MOST_JOBS = 20
+MOST_JOBS = 12
 """Jobs that are counted: the rest is only numbered."""
 
 _MOST_RUNNING = 1000
 _ENDED = 5
 _HAPPENINGS = 400
-_RECENT = 60.0
-"""Seconds over which a node's throughput is taken."""
+_RECENT = 20.0
+"""Seconds over which a node's throughput is taken, at most."""
 
 _ENDS = (Phase.COMPLETED, Phase.FAILED)
 
@@ -56,7 +56,7 @@ class ClusterSnapshot:
     nodes: tuple[Node, ...]
     """Those with slots."""
     throughput: Mapping[str, float]
-    """Partitions that each node ended in a second, over the last minute."""
+    """Partitions that each node ended in a second, lately."""
     jobs: tuple[JobLine, ...]
     """Those that run first, then some that ended last."""
     running_jobs: int
@@ -83,7 +83,7 @@ def take_cluster_snapshot(store: Store, silent_after: float) -> ClusterSnapshot:
         url=store.url,
         silent_after=silent_after,
         nodes=tuple(nodes),
-        throughput=throughput(happenings, cut=len(happenings) == _HAPPENINGS),
+        throughput=throughput(happenings),
         jobs=tuple(
             _line(
                 head,
@@ -106,15 +106,18 @@ def most_telling(heads: Sequence[JobHead], claimed: Mapping[int, int], pending: 
     return ranked[:MOST_JOBS]
 
 
-def throughput(happenings: Sequence[Happening], *, cut: bool) -> dict[str, float]:
-    """Partitions that each node ended in a second.  ``cut``: older happenings exist that were not read."""
-    recent = [one for one in happenings if one.age <= _RECENT]
-    seconds = _RECENT if len(recent) < len(happenings) or not cut else max((one.age for one in recent), default=_RECENT)
-    ended: dict[str, int] = {}
-    for one in recent:
-        if one.phase in _ENDS and one.node is not None:
-            ended[one.node] = ended.get(one.node, 0) + one.partitions
-    return {node: number / max(1.0, seconds) for node, number in ended.items()}
+def throughput(happenings: Sequence[Happening]) -> dict[str, float]:
+    """Partitions that each node ended in a second: from the first of its recent ends until now."""
+    ended: dict[str, list[Happening]] = {}
+    for one in happenings:
+        if one.phase in _ENDS and one.node is not None and one.age <= _RECENT:
+            ended.setdefault(one.node, []).append(one)
+    # What ended first began before it: of a single end nobody can tell how long it took.
+    return {
+        node: sum(one.partitions for one in ends)
+        / (_RECENT if len(ends) == 1 else max(1.0, *(one.age for one in ends)))
+        for node, ends in ended.items()
+    }
 
 
 def held_up(store: Store, silent_after: float) -> list[tuple[JobHead, int, tuple[str, ...]]]:

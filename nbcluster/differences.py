@@ -54,7 +54,9 @@ def findings(nodes: Sequence[Node], here: ThisProcess, environments: Mapping[str
         found += _of_one(same, here, differences(here, environments[digest]))
     if groups and not found:
         found.append(
-            Finding("packages", Result.OK, f"{_nodes(nodes)} have what is here: {len(here.packages)} packages")
+            Finding(
+                "packages", Result.OK, f"{_nodes(nodes)} {_have(nodes)} what is here: {len(here.packages)} packages"
+            )
         )
     if silent:
         found.append(Finding("packages", Result.NOTE, _untold(silent)))
@@ -80,9 +82,9 @@ def _of_one(nodes: Sequence[Node], here: ThisProcess, found: Sequence[Difference
     versions = [one for one in found if one.there is not None and one.name not in here.used | here.imported]
     absent = len(found) - len(used) - len(imported) - len(versions)
     if used:
-        yield _finding(Result.PROBLEM, nodes, used, "this notebook uses")
+        yield _finding(Result.PROBLEM, nodes, used, f"this notebook uses {'it' if len(used) == 1 else 'them'}")
     if imported:
-        yield _finding(Result.NOTE, nodes, imported, "this process has imported")
+        yield _finding(Result.NOTE, nodes, imported, "imported here")
     if versions:
         yield _finding(Result.NOTE, nodes, versions, "not imported here")
     if absent:
@@ -108,6 +110,11 @@ def _nodes(nodes: Sequence[Node]) -> str:
     return f"node {named}" if len(nodes) == 1 else f"nodes {named}"
 
 
+def _have(nodes: Sequence[Node]) -> str:
+    return "has" if len(nodes) == 1 else "have"
+
+
 def _untold(nodes: Sequence[Node]) -> str:
-    told = "has" if len(nodes) == 1 else "have"
-    return f"{_nodes(nodes)} {told} not told what is installed yet; this comes some seconds after a node's start"
+    return (
+        f"{_nodes(nodes)} {_have(nodes)} not told what is installed yet; this comes some seconds after a node's start"
+    )

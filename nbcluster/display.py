@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbcluster.errors import InputError
@@ -21,6 +22,9 @@ class Notebook(Protocol):
     def watch(self, shown: Cluster | JobHandle) -> None:
         """Show it live in the running cell, and go on when the cell has ended."""
 
+    def awaited(self, handle: JobHandle) -> AbstractAsyncContextManager[None]:
+        """Show it live while the running cell awaits it."""
+
 
 _notebooks: list[Notebook] = []
 
@@ -30,6 +34,13 @@ def mimebundle(shown: object) -> dict[str, Any]:
     if "IPython" in sys.modules and _notebooks:
         return _notebooks[-1].mimebundle(shown)
     return {"text/plain": repr(shown)}
+
+
+def awaited(handle: JobHandle) -> AbstractAsyncContextManager[None]:
+    """Shows a job while it is awaited; nothing outside of a notebook."""
+    if "IPython" in sys.modules and _notebooks:
+        return _notebooks[-1].awaited(handle)
+    return nullcontext()
 
 
 def watch(shown: Cluster | JobHandle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Collection
 from typing import Any
@@ -15,7 +16,7 @@ def describe(place: int, error: BaseException, *, full: bool, ours: Collection[s
     return {
         "item": place,
         "type": type_name(type(error)),
-        "message": cut(_safe_str(error)),
+        "message": cut(f"{_safe_str(error)}{cure(error)}"),
         "traceback": cut(_traceback(error, ours)) if full else "",
     }
 
@@ -52,6 +53,18 @@ def _safe_str(error: BaseException) -> str:
 def summary(error: BaseException) -> str:
     """Type and message in one line or a few."""
     return cut(f"{type(error).__qualname__}: {_safe_str(error)}")[:2000]
+
+
+def cure(error: BaseException) -> str:
+    """What to do about it, to be added to its text; mostly empty."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    top = error.name.partition(".")[0]
+    # A package that is there lacks a part of itself; only one that travelled may have left it behind.
+    found = sys.modules.get(top)
+    if found is not None and found.__spec__ is not None:
+        return ""
+    return f"; ship it with --ship {error.name if found else top}, or install it on the nodes"
 
 
 def storable(text: str) -> str:

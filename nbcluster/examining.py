@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 
 from nbcluster import __version__, environment
+from nbcluster.checks import Facts, HeldUp, diagnose, not_connected
 from nbcluster.cluster_snapshot import held_up
 from nbcluster.config import Settings
 from nbcluster.diagnosis import Diagnosis
 from nbcluster.differences import ThisProcess
-from nbcluster.doctor import Facts, HeldUp, diagnose, not_connected
 from nbcluster.errors import NBClusterError
 from nbcluster.member import PYTHON
 from nbcluster.store import SCHEMA_VERSION, Store

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
@@ -70,6 +70,11 @@ class JobHandle(StepHandle):
     def cluster(self) -> Cluster:
         """The cluster in which it runs."""
         return self._cluster
+
+    @property
+    def uid(self) -> str:
+        """The id that all executions of the job share, and no other job anywhere."""
+        return self._row.uid
 
     @property
     def name(self) -> str:
@@ -164,6 +169,10 @@ class JobHandle(StepHandle):
         return "\n".join(texts)
 
     # --- waiting ----------------------------------------------------------------
+
+    async def _final(self) -> Self:
+        async with display.awaited(self):
+            return await super()._final()
 
     def add_done_callback(self, function: Callable[[JobHandle], object]) -> None:
         """Call ``function(handle)`` in this kernel when the job is final.  It dies with the kernel."""

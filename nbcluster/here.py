@@ -60,7 +60,7 @@ class Call:
     def opened(self) -> Opened:
         """The same with its inputs rebuilt.  Raises PayloadError when that cannot be done here."""
         payload.install_sources(self.shipped.sources)
-        with payload.rebuilding(f"the input of {self.what}"):
+        with payload.rebuilding(f"the input of {self.what}"), payload.in_place(self.shipped.modules):
             function, calls = calling.calls_for(self.mode, self.shipped.function, self.inputs)
         return Opened(self, function, calls)
 
@@ -84,8 +84,9 @@ class Opened:
         given: Sequence[Any] = ()
         set_current(self.call.current, self.call.line)
         try:
-            for given in self.calls:
-                values.append(self.function(*given))
+            with payload.in_place(self.call.shipped.modules):
+                for given in self.calls:
+                    values.append(self.function(*given))
         except BaseException as error:
             error.add_note(self._note(len(values), given))
             error.__traceback__ = users_part(error.__traceback__)

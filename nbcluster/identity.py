@@ -10,7 +10,6 @@ by the text of its module where that is the user's own file.
 
 from __future__ import annotations
 
-import dis
 import hashlib
 import marshal
 import sys
@@ -27,7 +26,6 @@ from nbcluster.partitioner import Frame, FromFunction, Items, Ranges
 _BY_VALUE = 2
 """The version of marshal that knows no sharing: equal values are equal bytes."""
 _DEEPEST = 20
-_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellipsis)})
 _LEFT_OUT_OF_CLASSES = {
     "__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__",
@@ -121,7 +119,9 @@ class _Identity:
     def _function(self, function: types.FunctionType) -> bytes:
         if payload.by_reference(function):
             return self._importable(function.__module__, function.__qualname__)
-        names = {name: function.__globals__[name] for name in _globals(function.__code__) if _has(function, name)}
+        names = {
+            name: function.__globals__[name] for name in payload.global_names(function.__code__) if _has(function, name)
+        }
         closure = [_content(cell) for cell in function.__closure__ or ()]
         extra = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
         return self._all(
@@ -240,15 +240,6 @@ def _is_flat(value: Any, depth: int = 0) -> bool:
     if kind not in (list, tuple) or depth > _DEEPEST:
         return False
     return _SCALARS.issuperset(map(type, value)) or all(_is_flat(one, depth + 1) for one in value)
-
-
-def _globals(code: types.CodeType) -> set[str]:
-    """The global names that a function's instructions use, those of the functions in it included."""
-    found = {str(one.argval) for one in dis.get_instructions(code) if one.opname in _GLOBAL}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= _globals(constant)
-    return found
 
 
 def _has(function: types.FunctionType, name: str) -> bool:

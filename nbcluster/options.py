@@ -29,6 +29,7 @@ class Options:
     nodes: int | None = None
     transferable: bool = True
     max_capture: Any = None
+    ship: Any = None
     source: str | None = None
     fresh: bool = False
     announce: bool = True

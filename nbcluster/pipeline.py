@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin",
+    "timeout", "require", "pin", "ship",
 )  # fmt: skip
 
 After = str | Iterable[str] | None

@@ -77,7 +77,7 @@ class Replay:
     def inputs(self) -> Any:
         """What the partition is given, as it was split."""
         bodies = self.call.inputs
-        with payload.rebuilding(f"the input of {self.call.what}"):
+        with payload.rebuilding(f"the input of {self.call.what}"), payload.in_place(self.call.shipped.modules):
             if self.call.mode == payload.OUTCOME:
                 return read_outcome(bodies[0])
             if self.call.mode == payload.VALUES:

@@ -21,7 +21,7 @@ _FIRST_RETRY = 0.1
 class Service:
     """Runs ``work()`` every ``interval`` seconds (plus or minus ``jitter`` of it) until stopped.
 
-    ``work`` may return a shorter pause in seconds for its next turn.  A pass that
+    ``work`` may return another pause in seconds for its next turn.  A pass that
     fails is logged and tried again soon, then less and less soon, up to the interval.
     """
 

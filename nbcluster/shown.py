@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from nbcluster.lifecycle import JOB_FINAL, JobStatus
 
@@ -25,15 +26,34 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Every partition of a step in one letter, and the items of all.
+    """Every partition of a step in one letter, in order, and how many items all have.
 
     ``c`` COMPLETED, ``f`` FAILED, ``s`` stopped (FAILED as CANCELLED), ``r`` CLAIMED, ``.`` PENDING.
     """
 
     letters: str
     items: int
-    items_done: int
-    items_failed: int
+
+
+class Ended(NamedTuple):
+    """A partition that has ended, so many seconds ago; None when that was in an earlier execution."""
+
+    partition: int
+    node: str | None
+    items: int
+    failed_items: int
+    seconds: float | None
+    ended_ago: float | None
+    claimed_ago: float | None
+    exit_code: str | None
+    message: str | None
+
+
+class Running(NamedTuple):
+    """How many partitions a node has now, and for how many seconds the longest."""
+
+    number: int
+    longest: float
 
 
 @dataclass(frozen=True, slots=True)

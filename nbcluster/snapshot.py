@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nbcluster.errors import UnknownJob
+from nbcluster.ledger import FailedGroup, Ledger
 from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.reading import item_errors
 from nbcluster.records import JobRow, Node, Progress
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, NodeWork, Standing, StepView, Tally, pace
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, NodeWork, Running, Standing, StepView, Tally, pace
 from nbcluster.store import Store
 
 _GROUPS = 5
 _TAIL = 2000
+_FEW = 500
+"""Partitions that ended since the last look; of more than these, output is looked for among all that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Overview:
     slots: int
     running_jobs: int
     waiting_partitions: int
+    mine: tuple[tuple[str, int, int], ...] = ()
+    """Name, done and all items of this user's running jobs, newest first."""
 
 
 class Snapshots:
@@ -35,15 +42,18 @@ class Snapshots:
         self._store = store
         self._job = job
         self._silent_after = silent_after
-        self._letters: str | None = None
-        self._failed = ""
-        self._work: list[NodeWork] = []
-        self._errors: tuple[ErrorGroup, ...] = ()
+        self._lock = threading.Lock()
+        self._ledger = Ledger()
+        self._errors: dict[tuple[str, str, int], ErrorGroup] = {}
         self._log: tuple[int, bytes] | None = None
         self._several_steps: bool | None = None
 
     def take(self) -> JobSnapshot:
         """Read what the view needs: a handful of statements with small answers, whatever the job's size."""
+        with self._lock:
+            return self._take()
+
+    def _take(self) -> JobSnapshot:
         store, job = self._store, self._job
         step = job.step_execution_id
         # The state comes first: of a job that has ended, nothing that is read later can be unfinished.
@@ -51,8 +61,9 @@ class Snapshots:
         if standing is None:
             raise UnknownJob(f"{job.name}: its rows were deleted")
         tally = store.standings.tally(step)
-        self._read_what_changed(step, tally.letters)
-        progress = progress_of(standing, tally)
+        running = store.standings.running(step) if "r" in tally.letters else {}
+        works = self._works(step, tally.letters, running)
+        progress = progress_of(standing, tally, self._ledger)
         nodes = store.nodes.observed()
         return JobSnapshot(
             job_id=job.job_execution_id,
@@ -73,32 +84,36 @@ class Snapshots:
                 "FAILED": progress.failed,
             },
             items=tally.items,
-            items_done=tally.items_done,
-            items_failed=tally.items_failed,
+            items_done=progress.items_done,
+            items_failed=progress.items_failed,
             grid=tally.letters,
-            nodes=node_views(nodes, self._work),
-            errors=self._errors,
+            nodes=node_views(nodes, works),
+            errors=tuple(self._error_group(step, group) for group in self._ledger.groups(_GROUPS)),
             obstacles=tuple(_obstacles(store, job, progress, nodes, self._silent_after)) if progress.open else (),
             cancelled=progress.cancelled,
-            running=store.history.running(step) if progress.claimed else (),
+            running=store.history.running(step) if running else (),
             paused=standing.paused and not standing.stop_requested,
             steps=self._steps(),
             log_tail="" if self._log is None else self._log[1][-_TAIL:].decode("utf-8", "replace"),
             log_partition=None if self._log is None else self._log[0],
-            rate=pace(self._work),
+            rate=pace(works),
         )
 
-    def _read_what_changed(self, step: int, letters: str) -> None:
-        changed = letters != self._letters
-        if changed or any(work.recent_partitions for work in self._work):
-            self._work = self._store.standings.work(step)
-        if not changed:
-            return
-        failed = letters.translate(_FAILED_ONLY)
-        if failed != self._failed:
-            self._errors = _error_groups(self._store, step)
-        self._log = self._store.standings.log_tail(step)
-        self._letters, self._failed = letters, failed
+    def _works(self, step: int, letters: str, running: dict[str, Running]) -> list[NodeWork]:
+        """What the nodes do, after a look at the partitions that ended since the last one."""
+        missing = self._ledger.missing(letters)
+        now = time.monotonic()
+        if missing:
+            self._ledger.enter(letters, self._store.standings.ended(step, missing), now)
+            among = missing if len(missing) <= _FEW else None
+            self._log = self._store.standings.log_tail(step, among) or self._log
+        return self._ledger.works(running, now)
+
+    def _error_group(self, step: int, group: FailedGroup) -> ErrorGroup:
+        key = (group.exit_code, group.message, group.first_partition)
+        if key not in self._errors:
+            self._errors[key] = _explained(group, *self._store.views.failure(step, group.first_partition))
+        return replace(self._errors[key], count=group.number)
 
     def _steps(self) -> tuple[StepView, ...]:
         if self._several_steps is False:
@@ -108,10 +123,7 @@ class Snapshots:
         return views
 
 
-_FAILED_ONLY = str.maketrans("crs", "...")
-
-
-def progress_of(standing: Standing, tally: Tally) -> Progress:
+def progress_of(standing: Standing, tally: Tally, ledger: Ledger) -> Progress:
     """How far the job is."""
     number = tally.letters.count
     return Progress(
@@ -123,8 +135,8 @@ def progress_of(standing: Standing, tally: Tally) -> Progress:
         failed=number("f") + number("s"),
         cancelled=number("s"),
         items=tally.items,
-        items_done=tally.items_done,
-        items_failed=tally.items_failed,
+        items_done=ledger.items_done,
+        items_failed=ledger.items_failed,
     )
 
 
@@ -175,23 +187,18 @@ def node_views(nodes: Sequence[Node], works: Iterable[NodeWork]) -> tuple[NodeVi
     return tuple(views)
 
 
-def _error_groups(store: Store, step: int) -> tuple[ErrorGroup, ...]:
-    groups = []
-    for group in store.views.failed_groups(step, _GROUPS):
-        errors = item_errors(group.errors)
-        first = errors[0] if errors else None
-        kind, _, message = group.message.partition(": ") if first else (group.exit_code, "", group.message)
-        groups.append(
-            ErrorGroup(
-                error_type=first.error_type if first else kind,
-                message=message,
-                count=group.number,
-                first_partition=group.first_partition,
-                first_item=group.items_before + (first.item if first else 0),
-                traceback=first.traceback if first else "",
-            )
-        )
-    return tuple(groups)
+def _explained(group: FailedGroup, items_before: int, texts: str) -> ErrorGroup:
+    errors = item_errors(texts)
+    first = errors[0] if errors else None
+    kind, _, message = group.message.partition(": ") if first else (group.exit_code, "", group.message)
+    return ErrorGroup(
+        error_type=first.error_type if first else kind,
+        message=message,
+        count=group.number,
+        first_partition=group.first_partition,
+        first_item=items_before + (first.item if first else 0),
+        traceback=first.traceback if first else "",
+    )
 
 
 def _obstacles(store: Store, job: JobRow, progress: Progress, nodes: Sequence[Node], silent_after: float) -> list[str]:

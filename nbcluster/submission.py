@@ -133,7 +133,7 @@ def packed(
         name=name,
         kind=kind,
         mode=mode,
-        function=payload.pack_function(function, limit),
+        function=payload.pack_function(function, limit, payload.modules_of(payload.modules_named(options.ship))),
         source=source,
         code_id=identity.of_function(function) if options.name is not None else "",
         **more,

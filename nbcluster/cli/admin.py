@@ -189,16 +189,15 @@ def _nodes(options: argparse.Namespace) -> int:
 
 def _jobs(options: argparse.Namespace) -> int:
     from nbcluster.cli.listing import JOBS, write
+    from nbcluster.config import parse_duration
 
+    since = None if options.since is None else parse_duration(options.since, "--since")
     with cluster_of(options) as cluster:
-        views = cluster.store.views
-        rows = views.jobs(running_only=False, limit=1000 if options.all else 50)
-        shown = {row.job_execution_id for row in rows}
-        rows += [row for row in views.jobs(running_only=True) if row.job_execution_id not in shown]
+        rows = cluster.store.views.listed(1000 if options.all else 50, since)
     if rows or _form(options) != "table":
         write(sys.stdout, JOBS, rows, _form(options))
     else:
-        print("no job was submitted here yet")
+        print("no job was submitted here " + ("yet" if since is None else f"in the last {options.since}"))
     return 0
 
 
@@ -267,7 +266,15 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
     ),
     "down": (_down, "stop the nodes that 'up' started on this machine", ()),
     "nodes": (_nodes, "list the nodes", (_flag("--all", "notebooks and scripts (0 slots) too"), *_LISTING)),
-    "jobs": (_jobs, "list the newest 50 jobs and all that run", (_flag("--all", "the newest 1000"), *_LISTING)),
+    "jobs": (
+        _jobs,
+        "list the newest 50 jobs and all that run",
+        (
+            _flag("--all", "the newest 1000"),
+            (("--since",), {"metavar": "D", "help": "those submitted in this time instead: 7d, 12h"}),
+            *_LISTING,
+        ),
+    ),
     "partitions": (_partitions, "list the partitions of a job", (_JOB, *_LISTING)),
     "sql": (
         asking.sql,

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.errortext import base_names, cut, describe, summary
+from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
 from nbcluster.node.interrupt import Interrupt
@@ -81,7 +81,7 @@ def _load_function(body: bytes) -> payload.Shipped | str:
         shipped: payload.Shipped = payload.load(body)
         payload.install_sources(shipped.sources)
     except BaseException as error:
-        return f"the function cannot be rebuilt on this node: {summary(error)}"
+        return f"the function cannot be rebuilt on this node: {summary(error)}{cure(error)}"
     return shipped
 
 
@@ -97,16 +97,17 @@ def _run(
     set_current(Current(**head["current"]), line)
     run = _Run(head["mode"])
     inputs, kept = blobs[: head["inputs"]], blobs[head["inputs"] :]
-    try:
-        if isinstance(shipped, str):
-            run.fail_all(shipped, head["items"])
-        else:
-            run.go_on_from(kept)
-            run.call(shipped.function, inputs, head["items"], interrupt)
-    finally:
-        interrupt.armed = False
-        set_current(None)
-    outcome, parts = run.outcome(head["max_result"])
+    with payload.in_place({} if isinstance(shipped, str) else shipped.modules):
+        try:
+            if isinstance(shipped, str):
+                run.fail_all(shipped, head["items"])
+            else:
+                run.go_on_from(kept)
+                run.call(shipped.function, inputs, head["items"], interrupt)
+        finally:
+            interrupt.armed = False
+            set_current(None)
+        outcome, parts = run.outcome(head["max_result"])
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
@@ -156,7 +157,7 @@ class _Run:
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
         except BaseException as error:
-            self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}", items)
+            self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}{cure(error)}", items)
             return
         try:
             interrupt.arm()

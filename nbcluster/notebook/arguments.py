@@ -32,6 +32,7 @@ class Arguments:
     count: int | None = None
     slots: int | None = None
     all: bool = False
+    since: float | None = None
     job: str = ""
     partition: int | None = None
     out: str | None = None
@@ -62,6 +63,9 @@ class Arguments:
     attempt: int | None = None
     pdb: bool = False
     show: bool = False
+    ship: tuple[str, ...] = ()
+    dry_run: bool = False
+    sample: int | None = None
     node: str = ""
     quiet: bool = False
     progress: str = "auto"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAGIC = "%%nbcluster "
 _PASSED_ON = (
     "chunk", "partitions", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin",
+    "max_errors", "priority", "require", "pin", "ship",
 )  # fmt: skip
 _FUNCTIONS = ("aggregate", "on_success", "on_failure")
 
@@ -38,6 +38,8 @@ def run(session: Session, arguments: Arguments, line: str, body: str) -> Any:
         items = None if target is None else _evaluate(target, cell, session)
         if arguments.command == "local":
             return _local(session, arguments, step, items)
+        if arguments.dry_run or arguments.sample:
+            return _plan(session, arguments, cell, step, items)
     _follow(session, arguments, _submit(session, arguments, cell, step, items))
     return None
 
@@ -56,6 +58,13 @@ def _submit(session: Session, arguments: Arguments, cell: Cell, step: Step, item
         return cluster.map_partitions(step.function, items, **options)
     fan_out = cluster.starmap if step.spread else cluster.map
     return fan_out(step.function, items, **options)
+
+
+def _plan(session: Session, arguments: Arguments, cell: Cell, step: Step, items: Any) -> Any:
+    how = "starmap" if step.spread and arguments.command == "map" else arguments.command
+    given = {} if arguments.command == "submit" else {"items": items}
+    options = _options(session, arguments, cell)
+    return session.cluster.plan(step.function, **given, how=how, sample=arguments.sample or 0, **options)
 
 
 def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nbcluster.cluster_snapshot import ClusterSnapshot, JobLine
+from nbcluster.diagnosis import listed
 from nbcluster.lifecycle import NodeStatus, Phase
 from nbcluster.notebook.model import clean, count, duration
 from nbcluster.records import Node
@@ -80,7 +81,7 @@ def view_of(snapshot: ClusterSnapshot) -> ClusterView:
         notes=tuple(_notes(snapshot)),
         nodes=tuple(_node_row(node, snapshot) for node in shown),
         more_nodes=more_nodes,
-        jobs=tuple(_job_row(job) for job in snapshot.jobs),
+        jobs=tuple(_job_row(job, alive=bool(snapshot.alive)) for job in snapshot.jobs),
         more_jobs=_more_jobs(snapshot),
         happenings=tuple(_told(snapshot.happenings)),
     )
@@ -137,8 +138,8 @@ def _notes(snapshot: ClusterSnapshot) -> list[str]:
     said = []
     lost = [node for node in snapshot.nodes if _is_silent(node, snapshot)]
     if lost:
-        named = ", ".join(clean(node.node_id, 60) for node in lost[:3]) + (" ..." if len(lost) > 3 else "")
-        said.append(f"{count(len(lost), 'node')} silent: {named}. Their work goes to others. %nbcluster doctor")
+        named = clean(listed([node.node_id for node in lost], 3), 400)
+        said.append(f"{count(len(lost), 'node')} silent: {named}. Others do the work; %nbcluster doctor tells more")
     if not snapshot.alive:
         elsewhere = f"or on any machine: nbcluster-node --url '{snapshot.url}'"
         said.append(f"No node is alive. Start some here: %nbcluster up 2, {elsewhere}")
@@ -208,7 +209,7 @@ def _throughput(per_second: float) -> str:
 # --- jobs ----------------------------------------------------------------------------------------
 
 
-def _job_row(job: JobLine) -> JobRow:
+def _job_row(job: JobLine, *, alive: bool) -> JobRow:
     word, letter = _job_word(job)
     moving = word == "running" and job.done and job.elapsed
     rate = job.done / job.elapsed if moving else 0.0
@@ -220,9 +221,14 @@ def _job_row(job: JobLine) -> JobRow:
         share=job.done / job.items if job.items else 1.0,
         done=f"{job.done:,} of {job.items:,}",
         rate=(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s") if rate else "",
-        left=duration(max(1, round((job.items - job.done) / rate))) if rate else "",
-        note=_note(job, word),
+        left=_left((job.items - job.done) / rate) if rate else "",
+        note=_note(job, word, alive),
     )
+
+
+def _left(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else duration(whole)
 
 
 def _job_word(job: JobLine) -> tuple[str, str]:
@@ -235,9 +241,11 @@ def _job_word(job: JobLine) -> tuple[str, str]:
     return ("running", "r") if job.running else ("waiting", ".")
 
 
-def _note(job: JobLine, word: str) -> str:
+def _note(job: JobLine, word: str, alive: bool) -> str:
     said = [f"{count(job.failed, 'item')} failed"] if job.failed else []
-    if word == "waiting":
+    if word == "waiting" and not alive:
+        said.append("for a node")
+    elif word == "waiting":
         said += [clean(reason, 200) for reason in job.reasons] or ["its turn comes when a slot is free"]
     elif word == "paused":
         said.append(f"%nbcluster resume {job.job_id}")

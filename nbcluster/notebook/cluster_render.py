@@ -52,10 +52,12 @@ def jobs(view: ClusterView) -> str:
 
 def _job(row: JobRow) -> list[str]:
     percent, css = round(100 * row.share), _CLASS_OF[row.letter if row.letter in "cf" else "r"]
+    # A filled part has a least width, to be seen: where nothing is done there is none.
+    filled = f'<span class="{css}" style="width:{100 * row.share:.1f}%"></span>' if row.share else ""
     bar = (
         f'<div class="nbc-bar nbc-small" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{percent}" aria-label="{escape(row.name)}">'
-        f'<span class="{css}" style="width:{100 * row.share:.1f}%"></span></div>'
+        f"{filled}</div>"
     )
     return [
         f"<b>{escape(row.name)}</b>",

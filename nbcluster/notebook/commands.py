@@ -79,6 +79,9 @@ _ENDING = (
         ("--max-capture",), "max_capture", "largest function with all it captured, for example 64MB", "SIZE", parse_size
     ),
 )
+_SHIP = Option(
+    ("--ship",), "ship", "send a module that the nodes do not have; may be given several times", "MODULE", many=True
+)
 _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
     Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
@@ -86,9 +89,14 @@ _SHOWING = (
 _JOB = Positional("job", "JOB", required=True)
 _ALL = "of the past too"
 
-_COMMON = (*_BLOCK, _FRESH, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
-_SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON)
-_MAP_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
+_PLANNING = (
+    Option(("--dry-run",), "dry_run", "show what would happen, and run and store nothing"),
+    Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
+)
+_COMMON = (*_BLOCK, _FRESH, _SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON, *_PLANNING)
+_LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
+_MAP_OPTIONS = (*_LOCAL_OPTIONS, *_PLANNING)
 _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
 _STEP = Option(("--step",), "step", "of this step of a pipeline", "NAME")
 _PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)
@@ -114,7 +122,16 @@ _DECLARED = (
     ),
     Command("down", LINE, "stop the nodes that were started on this machine"),
     Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
-    Command("jobs", LINE, "a frame of the jobs", options=(Option(("--all",), "all", f"jobs {_ALL}"),)),
+    Command(
+        "jobs",
+        LINE,
+        "a frame of the jobs: the newest 50 and all that run",
+        options=(
+            Option(("--all",), "all", "the newest 1000"),
+            Option(("--since",), "since", "those submitted in this time instead: 7d, 12h", "D", parse_duration),
+        ),
+        example="%nbcluster jobs --since 7d",
+    ),
     Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
     Command(
         "watch",
@@ -217,7 +234,7 @@ _DECLARED = (
         "local",
         CELL,
         "run the body once per item here, in this kernel: to try it, and for breakpoints",
-        options=_MAP_OPTIONS,
+        options=_LOCAL_OPTIONS,
         header=True,
         example="%%nbcluster local n in range(3)",
     ),

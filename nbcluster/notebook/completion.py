@@ -1,4 +1,4 @@
-"""Tab after ``%nbcluster``: sub-commands, options, and names of jobs where one is due.
+"""Tab after ``%nbcluster``: sub-commands, options, and names of jobs and nodes where one is due.
 
 Names are looked up only in a database that is already connected.
 """
@@ -61,18 +61,22 @@ def _words(session: Session, command: Command, before: list[str]) -> list[str]:
     if command.header:
         raise TryNext
     if command.name == "help":
-        return [known.name for known in COMMANDS]
-    plain = [word for word in before if not word.startswith("-")]
-    if command.positionals and command.positionals[0].dest == "job" and not plain:
-        return _job_names(session)
-    return []
-
-
-def _job_names(session: Session) -> list[str]:
-    if session.connected is None:
+        return [] if before else [known.name for known in COMMANDS]
+    place = len(_plain(command, before))
+    if place >= len(command.positionals) or session.connected is None:
         return []
+    known = {"job": session.connected.job_names, "node": session.connected.node_names}
+    names = known.get(command.positionals[place].dest, list)
     try:
-        names = session.connected.job_names()
+        return [f'"{name}"' if " " in name else name for name in names()]
     except NBClusterError:
         return []  # a Tab is no place for complaints
-    return [f'"{name}"' if " " in name else name for name in names]
+
+
+def _plain(command: Command, words: list[str]) -> list[str]:
+    """The words that are neither options nor their values."""
+    return [
+        word
+        for word, before in zip(words, ["", *words], strict=False)
+        if not word.startswith("-") and not command.takes_value.get(before)
+    ]

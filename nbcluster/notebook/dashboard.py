@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic
@@ -25,6 +26,9 @@ INTERVAL = 0.5
 """Seconds between two looks at most: more often than twice a second nobody reads."""
 _UNPROMPTED = 4
 """Looks after which the view is refreshed although no change was announced: ages and times go on."""
+_SHARE = 0.05
+"""Of its time a kernel spends no more than this on one view: where a look takes longer, there are fewer of them."""
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class LiveView(Generic[V]):
         self._ended = False
         self._view: V | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._interval = interval
         self._service = Service(subject.name, self.refresh, interval, jitter=0.0)
 
     def start(self) -> None:
@@ -84,21 +89,33 @@ class LiveView(Generic[V]):
         if self._skin.live:
             atexit.register(self.leave)
 
-    def refresh(self) -> None:
-        """One look: redraws if something changed; ends the view with its subject."""
+    @property
+    def ended(self) -> bool:
+        """Whether it shows nothing new any more."""
+        return self._ended
+
+    def wake(self) -> None:
+        """Look now: something was changed from here."""
+        self._changed.set()
+        self._service.wake()
+
+    def refresh(self) -> float:
+        """One look: redraws if something changed; ends the view with its subject.  Gives the pause before the next."""
         self._idle += 1
         if not self._changed.is_set() and self._idle < self._unprompted:
-            return
+            return self._interval
         self._changed.clear()
         self._idle = 0
+        began = time.monotonic()
         view = self._look()
         with self._lock:
             if self._ended or view is None:
-                return
+                return self._interval
             self._view = view
             self._skin.update(view)
         if self._subject.finished(view):
             self.finish()
+        return pause_after(time.monotonic() - began, self._interval)
 
     def finish(self) -> None:
         """Show the last state, to stay.  Does nothing before ``start`` and the second time."""
@@ -111,13 +128,16 @@ class LiveView(Generic[V]):
                 return
             self._close(last)
 
-    def leave(self) -> None:
-        """The kernel ends before the view: leave behind what was last seen, and how to see more."""
+    def leave(self, sentence: str | None = None) -> None:
+        """End before its subject does: leave behind what was last seen, and ``sentence``.
+
+        Without one the kernel ends, and it is said how to see more.
+        """
         self._service.stop(timeout=1.0)
         with self._lock:
             if self._ended or self._view is None:
                 return
-            self._close(self._subject.noted(self._view, self._subject.left_behind(self._view)))
+            self._close(self._subject.noted(self._view, sentence or self._subject.left_behind(self._view)))
 
     def _close(self, last: V | None) -> None:
         self._ended = True
@@ -134,3 +154,8 @@ class LiveView(Generic[V]):
             # A job does not need this view: nodes go on, and the view comes back with the database.
             sentence = f"This view cannot be refreshed: {error}"
             return None if self._view is None else self._subject.noted(self._view, sentence)
+
+
+def pause_after(cost: float, interval: float) -> float:
+    """Seconds until the next look, after one that took ``cost`` seconds."""
+    return max(interval, min(cost / _SHARE, _LONGEST_PAUSE))

@@ -59,5 +59,8 @@ class Controls(Protocol[V_contra]):
     def update(self, view: V_contra) -> None:
         """Offer what can be done now; called from a background thread."""
 
+    def stays(self, view: V_contra) -> bool:
+        """Whether there is something left to do when the view has ended with ``view``."""
+
     def close(self) -> None:
-        """The view ends: take the widgets out of the front end's memory."""
+        """Take the widgets out of the front end's memory."""

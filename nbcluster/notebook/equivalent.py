@@ -22,7 +22,7 @@ _WIDEST = 96
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSED_ON = (
     "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin", "aggregate", "on_success", "on_failure",
+    "max_errors", "priority", "require", "pin", "ship", "aggregate", "on_success", "on_failure",
 )  # fmt: skip
 _OBJECTS = ("strategy", "aggregate", "on_success", "on_failure")
 """Options that may name a function of the notebook."""
@@ -44,6 +44,8 @@ def of_cell(session: Session, arguments: Arguments, cell: str) -> str:
         imported = ["from itertools import starmap", "", ""] if said.spread else []
         return "\n".join([*imported, said.function, "", "", said.here()])
     options = _options(session, arguments)
+    if arguments.dry_run or arguments.sample:
+        return "\n".join([_head(session), "", "", said.function, "", "", said.planned(arguments.sample, options)])
     waiting = _waiting(arguments, said.variable, single=arguments.command == "submit")
     return "\n".join([_head(session), "", "", said.function, "", "", said.there(options), *waiting])
 
@@ -92,6 +94,13 @@ class _Said:
             method = "starmap" if self.spread else self.command
         given = [self.name, *([argument(self.items)] if self.items else []), *options]
         return f"{self.variable} = {_call(f'nc.{method}', given)}"
+
+    def planned(self, sample: int | None, options: list[str]) -> str:
+        """The call that only tells."""
+        how = "starmap" if self.spread and self.command == "map" else self.command
+        given = [self.name, *([argument(self.items)] if self.items else []), *options]
+        given += [f"how={_value(how)}"] * (how != "map") + [f"sample={sample}"] * bool(sample)
+        return f"print({_call('nc.plan', given)})"
 
     def here(self) -> str:
         """The same in this process."""
@@ -234,7 +243,7 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "up": _up,
     "down": lambda _a: ["nc.down()"],
     "nodes": lambda a: [_call("nc.nodes", _given(("all", a.all)))],
-    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all)))],
+    "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all), ("since", a.since)))],
     "partitions": _partitions,
     "watch": lambda a: [f"nc.job({_job(a)}).watch()" if a.job else "nc.watch()"],
     "doctor": lambda _a: ["print(nc.doctor())"],
@@ -243,6 +252,8 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "pause": lambda a: [f"nc.pause({_job(a)})"],
     "resume": _go_on,
     "retry": _go_on,
+    "watch": lambda a: [f"{f'nc.job({_job(a)})' if a.job else 'nc'}.watch()"],
+    "doctor": lambda _a: ["nc.doctor()"],
     "drain": lambda a: [f"nc.drain({_value(a.node)})"],
     "logs": _logs,
     "error": _error,

@@ -8,7 +8,8 @@ from nbcluster.errors import JobError, JobFailed, JobStopped
 from nbcluster.lifecycle import JobStatus
 from nbcluster.notebook.complaints import shortened
 from nbcluster.notebook.dashboard import LiveView, of_job
-from nbcluster.notebook.front_end import kernel_is_ending, way_to_show
+from nbcluster.notebook.front_end import kernel_is_ending, shows_while_running, way_to_show
+from nbcluster.notebook.job_view import JobView, blocking_words
 from nbcluster.notebook.model import View, attach, left_behind, view_of, way_on
 from nbcluster.notebook.render import JOB
 from nbcluster.notebook.skins import skin_for
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 def show(handle: JobHandle, wanted: str, shell: Any) -> None:
     """Show a job without waiting for it: a live view ends with the job, other views show how it is now."""
-    skin = skin_for(way_to_show(wanted, shell), JOB)
-    if skin.live:
-        LiveView(of_job(handle), skin).start()
+    way = way_to_show(wanted, shell)
+    if shows_while_running(way):
+        JobView(handle, way).open()
     else:
-        skin.end(view_of(handle.snapshot()))
+        skin_for(way, JOB).end(view_of(handle.snapshot()))
 
 
 def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect: bool) -> None:
@@ -33,7 +34,8 @@ def follow(handle: JobHandle, wanted: str, shell: Any, *, variable: str, collect
     kernel stops nothing.
     Raises JobFailed (unless errors are to be collected) or JobStopped, shown as one line.
     """
-    view = LiveView(of_job(handle), skin_for(way_to_show(wanted, shell), JOB))
+    way = way_to_show(wanted, shell)
+    view = LiveView(of_job(handle), skin_for(way, JOB, blocking_words(way)))
     try:
         view.start()
         handle.wait()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -45,6 +46,23 @@ def can_type(shell: Any) -> bool:
         return True
     request = shell.get_parent() or {}
     return bool((request.get("content") or {}).get("allow_stdin"))
+
+
+def shows_while_running(way: str) -> bool:
+    """Whether what is shown stays alive in its own place, also after its cell."""
+    return way in (WIDGET, HTML)
+
+
+def clicks_reach_awaiting_cells() -> bool:
+    """Whether a button works while a cell awaits: ipykernel handles widgets' messages meanwhile since 7.4."""
+    major, minor = version("ipykernel").split(".")[:2]
+    return (int(major), int(minor)) >= (7, 4)
+
+
+def request_id(shell: Any) -> str:
+    """The id of the request that the running cell answers; "" outside of a kernel."""
+    request = shell.get_parent() if in_kernel(shell) else None
+    return str(((request or {}).get("header") or {}).get("msg_id", ""))
 
 
 def kernel_is_ending(shell: Any, patience: float = 0.4) -> bool:

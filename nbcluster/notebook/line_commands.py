@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.diagnosis import listed
 from nbcluster.notebook import debug_commands, watch_commands
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.arguments import Arguments
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from nbcluster.handle import JobHandle
 
 
+_OWN_JOBS = 5
+"""Jobs that the status names."""
+
+
 def run(session: Session, arguments: Arguments) -> Any:
     """Do what the line says; returns what the notebook is to show as its value."""
     __tracebackhide__ = True
@@ -26,7 +31,13 @@ def run(session: Session, arguments: Arguments) -> Any:
 def _status(session: Session, arguments: Arguments) -> None:
     seen = session.cluster.overview()
     waiting = f", {count(seen.waiting_partitions, 'partition')} waiting" if seen.waiting_partitions else ""
-    say(f"{seen.url}: {_alive(seen.nodes, seen.slots)}; {count(seen.running_jobs, 'job')} running{waiting}")
+    mine = f" (yours: {_own(seen.mine)})" if seen.mine else ""
+    say(f"{seen.url}: {_alive(seen.nodes, seen.slots)}; {count(seen.running_jobs, 'job')} running{mine}{waiting}")
+
+
+def _own(jobs: Sequence[tuple[str, int, int]]) -> str:
+    """``collatz 41%, scores 7%``."""
+    return listed([f"{clean(name, 40)} {done / items if items else 1:.0%}" for name, done, items in jobs], _OWN_JOBS)
 
 
 def _alive(nodes: int, slots: int) -> str:
@@ -53,7 +64,7 @@ def _nodes(session: Session, arguments: Arguments) -> Any:
 
 
 def _jobs(session: Session, arguments: Arguments) -> Any:
-    return session.cluster.jobs(all=arguments.all)
+    return session.cluster.jobs(all=arguments.all, since=arguments.since)
 
 
 def _attach(session: Session, arguments: Arguments) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -74,6 +75,8 @@ def install(shell: Any) -> None:
     magics = NBCluster(shell)
     shell.register_magics(magics)
     display.install(_InShell(shell))
+    drawn = shell.display_formatter.ipython_display_formatter
+    drawn.for_type_by_name("nbcluster.handle", "JobHandle", lambda handle: _draw_once(handle, shell))
     postmortem.install(lambda error: _post_mortem(error, shell))
     completion.install(shell, magics.session)
 
@@ -93,6 +96,19 @@ class _InShell:
         from nbcluster.notebook.watching import watch
 
         watch(shown, self._shell)
+
+    def awaited(self, handle: Any) -> AbstractAsyncContextManager[None]:
+        from nbcluster.notebook.job_view import awaited
+
+        return awaited(handle, handle.cluster.settings.display, self._shell)
+
+
+def _draw_once(handle: Any, shell: Any) -> None:
+    """Nothing, where this cell's own view of the job stands already.  Else IPython goes on with the other ways."""
+    from nbcluster.notebook.job_view import stands_in_cell
+
+    if not stands_in_cell(handle, shell):
+        raise NotImplementedError
 
 
 def _post_mortem(error: BaseException, shell: Any) -> None:

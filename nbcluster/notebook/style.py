@@ -107,15 +107,34 @@ REMNANT = "nbcluster-remnant"
 
 # A widget whose kernel was killed is saved as "Error displaying widget".  No kernel is left to replace it, so the
 # line before it does: it shows itself, after a moment, only where no view is drawn behind it, and takes the error away.
+# While the page is open, a view whose kernel ended stays as it was last seen: the line shows, and the buttons go.
 # The class names are JupyterLab's and Notebook 7's; elsewhere the line is simply there.
 _REMNANT_CSS = """
 @keyframes nbcluster-appear { from { visibility: hidden; } to { visibility: visible; } }
 .nbcluster-remnant { animation: nbcluster-appear 0s 3s both; }
-.jp-OutputArea-child:has(.nbcluster-remnant):has(+ .jp-OutputArea-child .nbcluster-view) { display: none; }
+.jp-OutputArea-child:has(.nbcluster-remnant):has(+ .jp-OutputArea-child .nbcluster-view):not(
+  :has(+ .jp-OutputArea-child .jupyter-widgets-disconnected)) { display: none; }
 .jp-OutputArea-child:has(.nbcluster-remnant) + .jp-OutputArea-child
   .jp-OutputArea-output.jupyter-widgets:not(:has(.nbcluster-view)) { display: none; }
+.jp-OutputArea-child:has(.nbcluster-remnant) + .jp-OutputArea-child:has(.jupyter-widgets-disconnected)
+  .nbcluster-controls { display: none; }
+.jp-OutputArea-child:has(.nbcluster-remnant) + .jp-OutputArea-child .jupyter-widgets-disconnected::before {
+  display: none; }
 .nbcluster-remnant { font-size: 13px; }
 """
+
+CONTROLS = "nbcluster-controls"
+OFFERS = "nbcluster-offers"
+
+# The buttons that stay below a static page are lost with their kernel, too.
+_OFFERS_CSS = """
+.jp-OutputArea-child:has(.nbcluster-offers) + .jp-OutputArea-child
+  .jp-OutputArea-output.jupyter-widgets:not(:has(.nbcluster-controls)) { display: none; }
+.jp-OutputArea-child:has(.nbcluster-offers) + .jp-OutputArea-child:has(.jupyter-widgets-disconnected) { display: none; }
+"""
+
+OFFERS_BELOW = f'<style>{_OFFERS_CSS}</style><div class="{OFFERS}"></div>'
+"""Stands before a page that has buttons below it."""
 
 REMNANT_STYLE = f"<style>{_REMNANT_CSS}</style>"
 STYLE = f"<style>{CSS}</style>"

@@ -106,29 +106,35 @@ class CloseButton:
 
     def __init__(self) -> None:
         self.then: Callable[[], None] = lambda: None
-        self._button: Any = None
+        self._row: Any = None
 
     @property
     def widget(self) -> Any:
-        """The button."""
+        """The button in a row of its own, which keeps it from being stretched."""
         import ipywidgets as widgets
 
-        if self._button is None:
-            self._button = widgets.Button(
+        if self._row is None:
+            button = widgets.Button(
                 description="Close",
                 tooltip="End this view. Nothing in the cluster changes",
                 layout=widgets.Layout(width="auto", height="26px", margin="0 0 8px 0"),
             )
-            self._button.on_click(lambda _: self.then())
-        return self._button
+            button.on_click(lambda _: self.then())
+            self._row = widgets.HBox([button])
+        return self._row
 
     def update(self, view: ClusterView) -> None:
         """It can always be closed."""
 
+    def stays(self, view: ClusterView) -> bool:
+        """There is nothing left to close."""
+        return False
+
     def close(self) -> None:
         """Take the button out of the front end's memory."""
-        if self._button is not None:
-            for part in (self._button.layout, self._button.style, self._button):
+        if self._row is not None:
+            (button,) = self._row.children
+            for part in (button.layout, button.style, button, self._row.layout, self._row):
                 part.close()
 
 

@@ -6,22 +6,26 @@ and what the reader opened beside it, stay.
 
 from __future__ import annotations
 
+import atexit
 from typing import Any, Generic
 
 import ipywidgets as widgets
 from IPython.display import display
 
 from nbcluster.notebook.drawing import Controls, Drawing, V
-from nbcluster.notebook.style import STYLE, block
+from nbcluster.notebook.style import OFFERS_BELOW, STYLE, block
 
 _WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+_EMPTY = {"text/html": ""}
 _NOTHING = "nbc-nothing"
 
 
 class Widgets(Generic[V]):
     """A widget for each block or piece, of which only the changed ones are sent; plain HTML at the end.
 
-    ``controls`` stand below the first block and go with the view's end.
+    ``controls`` stand below the first block.  They go with the view's end, unless there is something left to do:
+    then they stay below the static page as long as the kernel lives.  ``begin`` after ``end`` shows the view in
+    the same place again.
     """
 
     live = True
@@ -29,6 +33,8 @@ class Widgets(Generic[V]):
     def __init__(self, drawing: Drawing[V], controls: Controls[V] | None = None) -> None:
         self._drawing = drawing
         self._controls = controls
+        self._page: Any = None
+        self._live: Any = None
 
     def begin(self, view: V) -> None:
         """Display the widgets; front ends without a widget manager take the HTML beside them."""
@@ -40,11 +46,16 @@ class Widgets(Generic[V]):
             shown.insert(2, self._controls.widget)
         self._box = widgets.VBox(shown, layout=widgets.Layout(width="100%"))
         self.update(view)
-        model = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
         bundle = self._drawing.bundle(view)
         remnant = {"text/html": self._drawing.remnant(view), "text/plain": bundle["text/plain"]}
-        self._remnant = display(remnant, raw=True, display_id=True)
-        self._output = display({_WIDGET_MIME: model, **bundle}, raw=True, display_id=True)
+        live = {**_view_of(self._box), **bundle}
+        if self._page is None:
+            self._page = display(remnant, raw=True, display_id=True)
+            self._live = display(live, raw=True, display_id=True)
+        else:
+            atexit.unregister(self.clear)
+            self._put(live)
+            self._page.update(remnant, raw=True)
 
     def update(self, view: V) -> None:
         """Replace what changed."""
@@ -59,14 +70,30 @@ class Widgets(Generic[V]):
         A saved widget is an error message without its kernel.  The widgets are closed only after the front end
         was told what to show instead.
         """
-        self._remnant.update(self._drawing.bundle(view), raw=True)
-        self._output.update({"text/html": ""}, raw=True)
-        if self._controls is not None:
-            self._controls.close()
+        bundle = self._drawing.bundle(view)
+        if self._controls is not None and self._controls.stays(view):
+            self._controls.update(view)
+            self._page.update({**bundle, "text/html": OFFERS_BELOW + bundle["text/html"]}, raw=True)
+            self._put({**_view_of(self._controls.widget), **_EMPTY})
+            atexit.register(self.clear)
+        else:
+            self._page.update(bundle, raw=True)
+            self.clear()
         for one in self._blocks:
             one.close()
         for widget in (self._style, self._box):
             _close(widget)
+
+    def clear(self) -> None:
+        """Nothing can be done here any more: the controls go."""
+        self._live.update(_EMPTY, raw=True)
+        if self._controls is not None:
+            self._controls.close()
+
+    def _put(self, bundle: dict[str, Any]) -> None:
+        # JupyterLab hides for good what was drawn for a widget that was closed: something else must stand there first.
+        self._live.update(_EMPTY, raw=True)
+        self._live.update(bundle, raw=True)
 
 
 class _Whole:
@@ -125,6 +152,10 @@ class _Pieces:
         for one in self._known.values():
             one.close()
         _close(self.widget)
+
+
+def _view_of(widget: Any) -> dict[str, Any]:
+    return {_WIDGET_MIME: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 
 def _close(widget: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 
 from nbcluster.lifecycle import FINAL, PartitionStatus
 from nbcluster.records import AttemptRow
@@ -15,7 +15,7 @@ from nbcluster.shown import RunningView
 from nbcluster.store.engine import Database
 from nbcluster.store.events import Member, parse_members
 from nbcluster.store.partitions.claim import CLAIMED
-from nbcluster.store.tables import attempts, events, partitions, step_execution
+from nbcluster.store.tables import attempts, events, job_execution, job_execution_params, partitions, step_execution
 
 _SHOWN = 20
 """Running partitions that the live view shows."""
@@ -49,6 +49,15 @@ class JobHistory:
     runs: tuple[Run, ...]
     places: dict[int, tuple[str, int]]
     """The step and the index of each partition's id."""
+
+
+class Speed(NamedTuple):
+    """How long partitions ran in earlier runs of some code: ``seconds`` for ``items`` in ``partitions``."""
+
+    runs: int
+    partitions: int
+    items: int
+    seconds: float
 
 
 class History:
@@ -102,6 +111,11 @@ class History:
         rows |= {(row.partition_index, row.attempt): _earlier_attempt(row) for row in earlier}
         return [rows[key] for key in sorted(rows)]
 
+    def speed(self, code_id: str) -> Speed | None:
+        """How long the good partitions of earlier jobs with this code ran; None when there are none."""
+        row = next(iter(self._database.read(lambda connection: connection.execute(_SPEED, {"code": code_id}).all())))
+        return Speed(row.runs, row.number, int(row.items), float(row.seconds)) if row.number else None
+
     def job(self, job_id: int) -> JobHistory:
         """The history of a job execution, in the order in which it was recorded."""
         steps = {
@@ -141,6 +155,34 @@ class History:
             places={row[0]: (steps.get(row[1], ""), row[2]) for row in rows},
         )
 
+
+# What a resumed run carried over was counted in the run that computed it.
+_SPEED = (
+    select(
+        func.count(partitions.c.job_execution_id.distinct()).label("runs"),
+        func.count().label("number"),
+        func.sum(partitions.c.item_count).label("items"),
+        func.sum(partitions.c.seconds).label("seconds"),
+    )
+    .select_from(
+        job_execution_params.join(
+            job_execution, job_execution.c.job_execution_id == job_execution_params.c.job_execution_id
+        )
+        .join(
+            step_execution,
+            (step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+            & (step_execution.c.step_name == job_execution.c.main_step),
+        )
+        .join(partitions, partitions.c.master_step_execution_id == step_execution.c.step_execution_id)
+    )
+    .where(
+        job_execution_params.c.parameter_name == "code",
+        job_execution_params.c.parameter_value == bindparam("code"),
+        partitions.c.status == PartitionStatus.COMPLETED.value,
+        partitions.c.result_of.is_(None),
+        partitions.c.seconds.is_not(None),
+    )
+)
 
 _EVENTS = select(
     events.c.event_time, events.c.phase, events.c.step_execution_id, events.c.node_id, events.c.members

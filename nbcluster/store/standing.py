@@ -10,13 +10,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, func, select
 
-from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
-from nbcluster.shown import NodeWork, Standing, Tally
+from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
+from nbcluster.shown import Ended, Running, Standing, Tally
 from nbcluster.store.engine import BULK, Database
+from nbcluster.store.partitions.claim import CLAIMED
 from nbcluster.store.tables import job_execution, logs, partitions
-
-RECENTLY = 30.0
-"""Seconds that count as the recent past of a node's work."""
 
 _CANCELLED = partitions.c.exit_code == ExitCode.CANCELLED.value
 
@@ -43,27 +41,32 @@ class Standings:
             job_execution.c.end_time,
             dialect.between(job_execution.c.create_time, until).label("elapsed"),
         ).where(job_execution.c.job_execution_id == bindparam("job"))
-        recent = dialect.age(partitions.c.end_time) < RECENTLY
-        self._work = (
+        self._ended = select(
+            partitions.c.partition_index,
+            partitions.c.assigned_node,
+            partitions.c.item_count,
+            partitions.c.failed_items,
+            partitions.c.seconds,
+            dialect.age(partitions.c.end_time),
+            dialect.age(partitions.c.claimed_time),
+            partitions.c.exit_code,
+            partitions.c.exit_message,
+        ).where(
+            partitions.c.master_step_execution_id == bindparam("step"),
+            dialect.among(partitions.c.partition_index, "indexes"),
+        )
+        self._running = (
             select(
                 partitions.c.assigned_node,
-                _number(partitions.c.status == PartitionStatus.CLAIMED.value).label("running"),
-                _number(partitions.c.status == PartitionStatus.COMPLETED.value).label("completed"),
-                func.count(partitions.c.end_time).label("ended"),
-                _items(partitions.c.end_time.is_not(None)).label("items"),
-                func.coalesce(func.sum(partitions.c.seconds), 0.0).label("seconds"),
-                _number(recent).label("recent_partitions"),
-                _items(recent).label("recent_items"),
-                dialect.age(func.min(partitions.c.claimed_time)).label("since"),
+                func.count(),
+                dialect.age(func.min(partitions.c.claimed_time)),
             )
-            .where(
-                partitions.c.master_step_execution_id == bindparam("step"),
-                partitions.c.assigned_node.is_not(None),
-                partitions.c.status != PartitionStatus.PENDING.value,
-                func.coalesce(partitions.c.exit_code, "") != ExitCode.CANCELLED.value,
-            )
+            # Not the bare column: with it the whole step would be walked in place of the few that anybody runs.
+            .where(partitions.c.master_step_execution_id + 0 == bindparam("step"), partitions.c.status == CLAIMED)
             .group_by(partitions.c.assigned_node)
         )
+        self._log_of = _LOG_TAIL.where(dialect.among(partitions.c.partition_index, "indexes"))
+        self._listed = dialect.listed
 
     def _rows(self, statement: Any, bound: dict[str, Any]) -> Sequence[Any]:
         return self._database.read(lambda connection: connection.execute(statement, bound).all(), patience=BULK)
@@ -81,49 +84,34 @@ class Standings:
         return None
 
     def tally(self, step_id: int) -> Tally:
-        """Every partition's letter, in order, and the sums of their items."""
+        """Every partition's letter, in order, and the sum of their items."""
         row = self._rows(_TALLY, {"step": step_id})[0]
-        return Tally(row.letters or "", int(row.items or 0), int(row.items_done or 0), int(row.items_failed or 0))
+        return Tally(row.letters or "", int(row.items or 0))
 
-    def work(self, step_id: int) -> list[NodeWork]:
-        """What each node has done of a step and does now; what a stop kept from its end does not count."""
-        return [
-            NodeWork(
-                node=row.assigned_node,
-                running=int(row.running),
-                completed=int(row.completed),
-                ended=int(row.ended),
-                items=int(row.items),
-                seconds=float(row.seconds),
-                recent_partitions=int(row.recent_partitions),
-                recent_items=int(row.recent_items),
-                recent_seconds=min(RECENTLY, max(0.0, float(row.since or 0.0))),
-            )
-            for row in self._rows(self._work, {"step": step_id})
-        ]
+    def ended(self, step_id: int, indexes: Sequence[int]) -> list[Ended]:
+        """These partitions of a step, which have ended."""
+        return [Ended(*row) for row in self._rows(self._ended, self._bound(step_id, indexes))]
 
-    def log_tail(self, step_id: int) -> tuple[int, bytes] | None:
-        """The partition that ended last of those that printed, and what it printed; None when nothing was."""
-        found = self._rows(_LOG_TAIL, {"step": step_id})
+    def running(self, step_id: int) -> dict[str, Running]:
+        """What the nodes have now of a step."""
+        rows = self._rows(self._running, {"step": step_id})
+        return {row[0]: Running(int(row[1]), max(0.0, float(row[2] or 0.0))) for row in rows}
+
+    def log_tail(self, step_id: int, indexes: Sequence[int] | None = None) -> tuple[int, bytes] | None:
+        """The partition (one of these) that ended last of those that printed, and what; None when nothing was."""
+        if indexes is None:
+            found = self._rows(_LOG_TAIL, {"step": step_id})
+        else:
+            found = self._rows(self._log_of, self._bound(step_id, indexes))
         return (found[0][0], bytes(found[0][1])) if found else None
 
-
-def _number(condition: Any) -> Any:
-    return func.sum(case((condition, 1), else_=0))
-
-
-def _items(condition: Any) -> Any:
-    return func.sum(case((condition, partitions.c.item_count), else_=0))
+    def _bound(self, step_id: int, indexes: Sequence[int]) -> dict[str, Any]:
+        return {"step": step_id, "indexes": self._listed(indexes)}
 
 
 # The order of the inner one is that of the letters: string_agg and group_concat take rows as they come.
 _ROWS = (
-    select(
-        _LETTER.label("letter"),
-        partitions.c.item_count,
-        case((partitions.c.status.in_(FINAL), partitions.c.item_count), else_=0).label("done"),
-        case((partitions.c.status.in_(FINAL), partitions.c.failed_items), else_=0).label("failed"),
-    )
+    select(_LETTER.label("letter"), partitions.c.item_count)
     .where(partitions.c.master_step_execution_id == bindparam("step"))
     .order_by(partitions.c.partition_index)
     .subquery()
@@ -132,8 +120,6 @@ _ROWS = (
 _TALLY = select(
     func.aggregate_strings(_ROWS.c.letter, "").label("letters"),
     func.sum(_ROWS.c.item_count).label("items"),
-    func.sum(_ROWS.c.done).label("items_done"),
-    func.sum(_ROWS.c.failed).label("items_failed"),
 )
 
 _LOG_TAIL = (

@@ -6,11 +6,11 @@ Nothing here opens a payload.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select
 
-from nbcluster.lifecycle import FINAL, ExitCode, JobStatus, PartitionStatus
+from nbcluster.lifecycle import FINAL, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.steps import COUNTS, progress_of
@@ -32,15 +32,17 @@ _PROGRESS = (
 )
 
 
-class FailedGroup(NamedTuple):
-    """Partitions that failed for the same reason."""
+_ITEMS_BEFORE = select(func.coalesce(func.sum(partitions.c.item_count), 0)).where(
+    partitions.c.master_step_execution_id == bindparam("step"), partitions.c.partition_index < bindparam("index")
+)
 
-    exit_code: str
-    message: str
-    number: int
-    first_partition: int
-    items_before: int
-    errors: str
+_ERROR_TEXTS = (
+    select(results.c.errors)
+    .join(partitions, partitions.c.step_execution_id == results.c.step_execution_id)
+    .where(
+        partitions.c.master_step_execution_id == bindparam("step"), partitions.c.partition_index == bindparam("index")
+    )
+)
 
 
 class Views:
@@ -67,6 +69,14 @@ class Views:
         """Executions, newest first."""
         where = job_execution.c.status == JobStatus.STARTED if running_only else job_execution.c.status.is_not(None)
         return self._jobs(where, limit)
+
+    def listed(self, limit: int, since: float | None = None) -> list[JobRow]:
+        """The newest executions and all that run; or those that were submitted in the last ``since`` seconds."""
+        if since is not None:
+            return self._jobs(self._dialect.age(job_execution.c.create_time) <= since, 1000)
+        rows = self.jobs(running_only=False, limit=limit)
+        shown = {row.job_execution_id for row in rows}
+        return rows + [row for row in self.jobs(running_only=True) if row.job_execution_id not in shown]
 
     def _jobs(self, where: ColumnElement[bool], limit: int) -> list[JobRow]:
         until = func.coalesce(job_execution.c.end_time, self._dialect.now())
@@ -182,52 +192,11 @@ class Views:
         )
         return [row[0] for row in self._rows(statement)]
 
-    def failed_groups(self, step_id: int, limit: int) -> list[FailedGroup]:
-        """Why partitions failed, most frequent first, with the error texts of the first of each."""
-        number = func.sum(case((partitions.c.failed_items > 0, partitions.c.failed_items), else_=1)).label("number")
-        statement = (
-            select(
-                partitions.c.exit_code,
-                partitions.c.exit_message,
-                number,
-                func.min(partitions.c.partition_index).label("first"),
-            )
-            .where(
-                partitions.c.master_step_execution_id == step_id,
-                partitions.c.status == PartitionStatus.FAILED,
-                partitions.c.exit_code != ExitCode.CANCELLED,
-            )
-            .group_by(partitions.c.exit_code, partitions.c.exit_message)
-            .order_by(number.desc(), func.min(partitions.c.partition_index))
-            .limit(limit)
-        )
-        return [
-            FailedGroup(
-                row[0] or "",
-                row[1] or "",
-                int(row[2]),
-                row[3],
-                self._items_before(step_id, row[3]),
-                self._error_texts(step_id, row[3]),
-            )
-            for row in self._rows(statement)
-        ]
-
-    def _items_before(self, step_id: int, index: int) -> int:
-        """Where the items of a partition begin in the input."""
-        statement = select(func.coalesce(func.sum(partitions.c.item_count), 0)).where(
-            partitions.c.master_step_execution_id == step_id, partitions.c.partition_index < index
-        )
-        return int(self._rows(statement)[0][0])
-
-    def _error_texts(self, step_id: int, index: int) -> str:
-        statement = (
-            select(results.c.errors)
-            .join(partitions, partitions.c.step_execution_id == results.c.step_execution_id)
-            .where(partitions.c.master_step_execution_id == step_id, partitions.c.partition_index == index)
-        )
-        found = self._rows(statement)
-        return str(found[0][0]) if found else "[]"
+    def failure(self, step_id: int, index: int) -> tuple[int, str]:
+        """Where the items of a partition begin in the input, and the texts of its errors."""
+        before = self._rows(_ITEMS_BEFORE, {"step": step_id, "index": index})
+        errors = self._rows(_ERROR_TEXTS, {"step": step_id, "index": index})
+        return int(before[0][0]), str(errors[0][0]) if errors else "[]"
 
     def done_by_node(self, step_id: int) -> dict[str, int]:
         """Completed partitions per node."""

@@ -102,15 +102,19 @@ class Notebook:
 
     def interrupt(self) -> None:
         """Press the stop button."""
-        self._do("show")
+        self.show()
         self.panel.locator('[data-jp-item-name="interrupt"]').click()
 
     def restart(self) -> None:
         """Restart the kernel through the menu."""
-        self._do("show")
+        self.show()
         self.page.locator(".lm-MenuBar-item", has_text=re.compile("^Kernel$")).click()
         self.page.locator('.lm-Menu-item[data-command="kernelmenu:restart"]').click()
         self.page.locator(".jp-Dialog button.jp-mod-accept").click()
+
+    def show(self) -> None:
+        """Bring its tab to the front."""
+        self._do("show")
 
     def save(self) -> nbformat.NotebookNode:
         """Save it; gives what is in the file."""
@@ -142,6 +146,10 @@ class Notebook:
     def output(self, number: int) -> Locator:
         """What is below a cell."""
         return self.cell(number).locator(".jp-Cell-outputArea")
+
+    def button(self, number: int, label: str) -> Locator:
+        """A button of a view; what else belongs to its name is its icon."""
+        return self.output(number).locator("button:visible", has_text=re.compile(rf"^\s*{re.escape(label)}\s*$"))
 
     def headline(self, number: int) -> Locator:
         """The first line of the view of a job."""

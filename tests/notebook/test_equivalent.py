@@ -180,6 +180,8 @@ LINES = {
     "resume": ("%nbcluster resume 12 -a", "job = nc.resume(12)"),
     "retry": ("%nbcluster retry known --partition 1 -a", 'known = nc.retry("known", 1)'),
     "drain": ("%nbcluster drain alpha", 'nc.drain("alpha")'),
+    "watch": ("%nbcluster watch known", 'nc.job("known").watch()'),
+    "doctor": ("%nbcluster doctor", "nc.doctor()"),
     "logs": ("%nbcluster logs known 0 --tail 2", 'print(nc.job("known").logs(0, tail=2))'),
     "error": ("%nbcluster error known --step map", 'print(nc.job("known").step("map").traceback())'),
     "replay": ("%nbcluster replay known 1 --attempt 1", 'values = nc.job("known").replay(1, attempt=1)'),
@@ -194,7 +196,7 @@ def test_every_line_magic_says_its_call(notebook: Notebook) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", sorted(set(LINES) - {"connect", "up", "down", "cancel", "pause", "resume", "drain"})
+    "command", sorted(set(LINES) - {"connect", "up", "down", "cancel", "pause", "resume", "drain", "watch"})
 )
 def test_the_calls_of_line_magics_run(helped: Notebook, command: str) -> None:
     helped.good("%%nbcluster map n in range(3) -o known -c 2 -q\nprint(n)\nn")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from nbcluster.lifecycle import ExitCode, PartitionStatus
-from nbcluster.records import Finish, StepToRun
+from nbcluster.lifecycle import PartitionStatus
+from nbcluster.records import StepToRun
 from nbcluster.store import Store
-from tests.builders import a_new_partition, a_new_step, a_result, an_error, completed, failed, handed_back
+from tests.builders import a_new_partition, a_new_step, a_result, completed, failed, handed_back
 from tests.store.acts import count, earlier, run, submit, take
 
 
@@ -112,46 +110,6 @@ def test_progress_of_an_empty_job_is_all_zeros(store: Store) -> None:
     assert (now.status, now.items, now.items_done, now.open) == ("STARTED", 0, 0, 0)
 
 
-# --- errors --------------------------------------------------------------------------------------
-
-
-def test_failures_are_grouped_the_most_frequent_first(store: Store) -> None:
-    step = submit(store, 8)
-    claims = take(store, step)
-    messages = ["bad date", "bad date", "no file", "bad date", "no file", "once"]
-    errors = [failed(claim, f"ValueError: {text}") for claim, text in zip(claims, messages, strict=False)]
-    store.finishes.finish([*errors, completed(claims[6]), completed(claims[7])])
-    groups = store.views.failed_groups(step.step_execution_id, 5)
-    assert [(group.message, group.number, group.first_partition) for group in groups] == [
-        ("ValueError: bad date", 3, 0),
-        ("ValueError: no file", 2, 2),
-        ("ValueError: once", 1, 5),
-    ]
-    assert json.loads(groups[1].errors) == [an_error(message="no file")]
-    assert len(store.views.failed_groups(step.step_execution_id, 2)) == 2
-
-
-def test_failures_are_counted_by_items(store: Store) -> None:
-    step = submit(store, [a_new_partition(0, items=100), a_new_partition(1)])
-    many, one = take(store, step)
-    store.finishes.finish([failed(many, "ValueError: a", failed_items=70), failed(one, "ValueError: b")])
-    assert [group.number for group in store.views.failed_groups(step.step_execution_id, 5)] == [70, 1]
-
-
-def test_what_was_cancelled_is_no_failure_to_explain(store: Store) -> None:
-    step = submit(store, 3)
-    store.coordination.request_stop(step.job_execution_id)
-    assert store.views.failed_groups(step.step_execution_id, 5) == []
-
-
-def test_a_failure_without_a_result_has_no_error_texts(store: Store) -> None:
-    step = submit(store)
-    (claim,) = take(store, step)
-    store.finishes.finish([Finish(claim, PartitionStatus.FAILED, ExitCode.POISON, "it killed 3 processes")])
-    (group,) = store.views.failed_groups(step.step_execution_id, 5)
-    assert (group.exit_code, group.message, group.number, group.errors) == ("POISON", "it killed 3 processes", 1, "[]")
-
-
 # --- partitions ----------------------------------------------------------------------------------
 
 
@@ -211,5 +169,5 @@ def test_looking_changes_nothing(store: Store) -> None:
     progress(store, step)
     store.views.partitions(step.step_execution_id)
     store.standings.tally(step.step_execution_id)
-    store.standings.work(step.step_execution_id)
+    store.standings.running(step.step_execution_id)
     assert [count(store, table) for table in ("batch_partitions", "batch_results", "batch_events")] == before

@@ -22,6 +22,11 @@ class FakeCluster:
             raise DatabaseUnreachable
         return self._names
 
+    def node_names(self) -> list[str]:
+        if self._names is None:
+            raise DatabaseUnreachable
+        return ["alpha", "alpha-0123456789ab"]
+
 
 def a_session(names: list[str] | None = None, connected: bool = True) -> Session:
     session = Session(shell=None)
@@ -44,6 +49,15 @@ def a_session(names: list[str] | None = None, connected: bool = True) -> Session
         ("%nbcluster help ", {"map", "up"}),
         ("%nbcluster attach ", {"collatz", '"two words"'}),
         ("%nbcluster resume -a c", {"collatz"}),
+        ("%nbcluster resume -o again c", {"collatz"}),
+        ("%nbcluster watch ", {"collatz", '"two words"'}),
+        ("%nbcluster watch --progress ", {"widget", "text"}),
+        ("%nbcluster error ", {"collatz"}),
+        ("%nbcluster logs --tail 5 ", {"collatz"}),
+        ("%nbcluster replay ", {"collatz"}),
+        ("%nbcluster drain ", {"alpha", "alpha-0123456789ab"}),
+        ("%nbcluster jobs --", {"--all", "--since"}),
+        ("%nbcluster help ", {"watch", "doctor", "error", "replay"}),
     ],
 )
 def test_what_may_come_next(text: str, some: set[str]) -> None:
@@ -56,7 +70,19 @@ def test_python_completes_where_python_is_due(text: str) -> None:
         candidates(a_session([]), text)
 
 
-@pytest.mark.parametrize("text", ["%nbcluster nonsense ", "%nbcluster attach collatz ", "%nbcluster up 2 "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%nbcluster nonsense ",
+        "%nbcluster attach collatz ",
+        "%nbcluster up 2 ",
+        "%nbcluster up ",
+        "%nbcluster drain alpha ",
+        "%nbcluster replay collatz ",
+        "%nbcluster help map ",
+        "%nbcluster jobs --since ",
+    ],
+)
 def test_nothing_to_offer(text: str) -> None:
     assert candidates(a_session(["collatz"]), text) == []
 
@@ -64,6 +90,7 @@ def test_nothing_to_offer(text: str) -> None:
 def test_names_are_not_worth_a_connection_or_a_complaint() -> None:
     assert candidates(a_session(connected=False), "%nbcluster attach ") == []
     assert candidates(a_session(None), "%nbcluster attach ") == []
+    assert candidates(a_session(None), "%nbcluster drain ") == []
 
 
 class Kernel:

@@ -11,7 +11,7 @@ import pytest
 
 from nbcluster.errors import DatabaseUnreachable, JobFailed, JobStopped
 from nbcluster.notebook import following
-from nbcluster.notebook.dashboard import LiveView, of_job
+from nbcluster.notebook.dashboard import LiveView, of_job, pause_after
 from nbcluster.notebook.model import View
 from nbcluster.shown import JobSnapshot
 from tests.unit.test_notebook_model import a_snapshot, completed
@@ -82,7 +82,7 @@ def interrupt() -> None:
 @pytest.fixture
 def skin(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(following, "skin_for", lambda way, drawing: recorder)
+    monkeypatch.setattr(following, "skin_for", lambda way, drawing, controls=None: recorder)
     monkeypatch.setattr(following, "kernel_is_ending", lambda shell: shell.ending)
     return recorder
 
@@ -178,6 +178,11 @@ def test_a_view_ends_with_its_job(skin: Recorder) -> None:
     handle.changed()
     view.refresh()
     assert len(skin.ends) == 1
+
+
+@pytest.mark.parametrize(("cost", "pause"), [(0.0, 0.5), (0.01, 0.5), (0.1, 2.0), (3.0, 5.0)])
+def test_where_a_look_takes_long_there_are_few(cost: float, pause: float) -> None:
+    assert pause_after(cost, interval=0.5) == pause
 
 
 def test_a_view_outlives_its_database(skin: Recorder) -> None:

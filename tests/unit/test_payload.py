@@ -245,7 +245,7 @@ def test_measuring_a_frame_does_not_pickle_it() -> None:
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             type(self).pickled += 1
-            raise payload._OverLimit
+            raise payload.OverLimit
 
     f = cell("def f(n):\n    return df\n", df=Frame({"n": np.zeros(1_000_000)}))
     with pytest.raises(TooLarge, match=r"Frame, 8 MB\) exceeds max_capture \(1 MB\)"):

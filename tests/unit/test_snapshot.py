@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nbcluster.ledger import Ledger
 from nbcluster.lifecycle import JobStatus, NodeStatus
 from nbcluster.obstacles import obstacles
 from nbcluster.records import Node, Progress
@@ -145,9 +146,11 @@ def test_a_pause_does_not_slow_the_pace() -> None:
     assert pace([replace(before, recent_seconds=30.0)]) == pace([replace(before, recent_seconds=1.0)])
 
 
-def test_the_progress_is_that_of_the_tally() -> None:
+def test_the_progress_is_that_of_tally_and_ledger() -> None:
     standing = Standing(JobStatus.STARTED, stop_requested=True, paused=False, ended=None, elapsed=1.0)
-    progress = progress_of(standing, Tally("ccfsr..", 70, 40, 12))
+    ledger = Ledger()
+    ledger.items_done, ledger.items_failed = 40, 12
+    progress = progress_of(standing, Tally("ccfsr..", 70), ledger)
     assert (progress.pending, progress.claimed, progress.completed, progress.failed) == (2, 1, 2, 2)
     assert (progress.cancelled, progress.items, progress.items_done, progress.items_failed) == (1, 70, 40, 12)
     assert progress.stop_requested

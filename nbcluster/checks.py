@@ -175,18 +175,26 @@ def _nodes(facts: Facts, workers: Sequence[Node], alive: Sequence[Node]) -> Iter
     else:
         here = f"start some on any machine with {start}; or here"
         yield Finding("nodes", Result.PROBLEM, "no node is alive", here, f"{facts.magic} up 2{facts.given}")
-    for node in workers:
-        if node.status is NodeStatus.DRAINING and node.heartbeat_age <= facts.silent_after:
-            yield Finding("nodes", Result.NOTE, f"{node.node_id} is draining: it takes no more work, and leaves")
-        elif node not in alive:
-            yield Finding(
-                "nodes",
-                Result.PROBLEM,
-                f"{node.node_id} has been silent for {_seconds(node.heartbeat_age)}; others do its work",
-                f"on {node.host}: see whether process {node.pid} runs there and reaches the database; "
-                "if it does not, start a new one",
-                start,
-            )
+    leaving = [n for n in workers if n.status is NodeStatus.DRAINING and n.heartbeat_age <= facts.silent_after]
+    if leaving:
+        said = "takes" if len(leaving) == 1 else "take"
+        yield Finding("nodes", Result.NOTE, f"{_named(leaving)} {said} no more work: draining, then gone")
+    silent = [node for node in workers if node not in alive and node not in leaving]
+    if silent:
+        yield _silent(silent, start)
+
+
+def _silent(nodes: Sequence[Node], start: str) -> Finding:
+    """Those that nobody hears of; one is spoken of with its process, many by their machines."""
+    if len(nodes) == 1:
+        (node,) = nodes
+        seen = f"{node.node_id} has been silent for {_seconds(node.heartbeat_age)}"
+        cure = f"on {node.host}: see whether process {node.pid} runs and reaches the database; else start another"
+    else:
+        least = _seconds(min(node.heartbeat_age for node in nodes))
+        seen = f"{_count(len(nodes), 'node')} silent for {least} and more: {_named(nodes)}"
+        cure = f"on {_hosts(nodes)}: see whether nbcluster-node runs and reaches the database; else start others"
+    return Finding("nodes", Result.PROBLEM, f"{seen}; others do the work", cure, start)
 
 
 def _pythons(facts: Facts, alive: Sequence[Node]) -> Iterable[Finding]:

@@ -1,0 +1,163 @@
+"""What a function captured: by name, with its size; and the one of it that is to blame."""
+
+from __future__ import annotations
+
+import dis
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nbcluster.payload.pickling import OverLimit, by_reference, dump, travelling
+
+
+def captured(function: Callable[..., Any]) -> dict[str, Any]:
+    """The notebook's names that a function refers to, and its closure, by name."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if inner is not None:
+            given = dict(enumerate(getattr(function, "args", ()))) | getattr(function, "keywords", {})
+            return captured(inner) | {f"argument {name}": value for name, value in given.items()}
+        return dict(vars(function)) if hasattr(function, "__dict__") else {}
+    found = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # an empty cell: the name was never assigned
+            continue
+    for place, default in enumerate(function.__defaults__ or ()):
+        found.setdefault(f"default {place + 1}", default)
+    for name, default in (function.__kwdefaults__ or {}).items():
+        found.setdefault(f"default {name}", default)
+    return found
+
+
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
+
+
+def global_names(code: types.CodeType) -> dict[str, None]:
+    """The global names that a function's instructions use, those of the functions in it included; in order."""
+    found = {str(one.argval): None for one in dis.get_instructions(code) if one.opname in _GLOBAL}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= global_names(constant)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """An object that travels with a function: its name there, its type, and its size in bytes."""
+
+    name: str
+    kind: str
+    size: int
+
+
+def captures_of(function: Callable[..., Any], limit: int) -> list[Capture]:
+    """What travels with a function, the largest first; what a function of the notebook captured by its own name."""
+    found = _captures(function, limit, {id(function)}, "")
+    return sorted(found, key=lambda one: (-one.size, one.name))
+
+
+def _captures(function: Callable[..., Any], limit: int, seen: set[int], inside: str) -> Iterator[Capture]:
+    for name, value in captured(function).items():
+        if id(value) in seen or _is_imported(value):
+            continue
+        seen.add(id(value))
+        shown = f"{name} (in {inside})" if inside else name
+        if isinstance(value, types.FunctionType):
+            within = list(_captures(value, limit, seen, name))
+            yield from within
+            own = _size(value, limit) - sum(one.size for one in within)
+            yield Capture(shown, type_name(value), max(own, 0))
+        else:
+            yield Capture(shown, type_name(value), _size(value, limit))
+
+
+def _is_imported(value: Any) -> bool:
+    """Whether a node imports it: it is a module that stays here, or is named by one."""
+    return value.__name__ not in travelling if isinstance(value, types.ModuleType) else by_reference(value)
+
+
+def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> set[str]:
+    """The packages outside of the standard library that a function imports by name wherever it runs."""
+    seen = set() if seen is None else seen
+    seen.add(id(function))
+    found: set[str] = set()
+    for value in captured(function).values():
+        if isinstance(value, types.FunctionType) and not by_reference(value):
+            found |= packages_of(value, seen) if id(value) not in seen else set()
+        elif _is_imported(value):
+            name = value.__name__ if isinstance(value, types.ModuleType) else str(value.__module__)
+            found.add(name.partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
+def largest_capture(function: Callable[..., Any], limit: int) -> str:
+    """Which captured object makes a function too large to travel."""
+    sizes = {name: _size(value, limit) for name, value in captured(function).items()}
+    cure = "pass it through a file or a database instead, or raise the limit with max_capture (--max-capture 2GB)"
+    if not sizes:
+        return f"the function is larger than max_capture ({format_size(limit)}); {cure}"
+    name = max(sizes, key=lambda one: sizes[one])
+    kind = type_name(captured(function)[name])
+    return (
+        f"captured {name!r} ({kind}, {format_size(sizes[name])}) exceeds max_capture ({format_size(limit)}); {cure}"
+        if sizes[name] > limit
+        else f"what the function captured exceeds max_capture ({format_size(limit)}), "
+        f"the largest being {name!r} ({kind}, {format_size(sizes[name])}); {cure}"
+    )
+
+
+def _size(value: Any, limit: int) -> int:
+    told = getattr(value, "nbytes", None)
+    if isinstance(told, int):
+        return told
+    memory = getattr(value, "memory_usage", None)
+    if callable(memory):
+        try:
+            return int(sum(memory(deep=True))) if value.ndim > 1 else int(memory(deep=True))
+        except Exception:
+            return limit + 1
+    try:
+        return len(dump(value, 4 * limit))
+    except OverLimit:
+        return 4 * limit
+    except Exception:
+        return sys.getsizeof(value)
+
+
+def unpicklable_capture(function: Callable[..., Any], error: Exception) -> str:
+    """Which captured object cannot travel."""
+    for name, value in captured(function).items():
+        try:
+            dump(value)
+        except Exception as why:
+            return (
+                f"captured {name!r} ({type_name(value)}) cannot be sent to a node: {reason(why)}; "
+                "make it inside the function instead"
+            )
+    return f"{getattr(function, '__name__', 'the function')} cannot be sent to a node: {reason(error)}"
+
+
+def type_name(value: Any) -> str:
+    """The type of an object, with its module unless that says nothing."""
+    kind = type(value)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def format_size(size: int) -> str:
+    """Bytes as people write them: 64 MB."""
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= step:
+            return f"{size / step:.3g} {unit}"
+    return f"{size} bytes"

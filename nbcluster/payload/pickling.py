@@ -1,0 +1,150 @@
+"""Objects as bytes and back.  The only cloudpickle import.
+
+Plain built-in values take the fast standard pickler; everything else cloudpickle,
+because only it can carry classes and functions that live in a notebook.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copyreg
+import io
+import pickle
+import sys
+import types
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import cloudpickle
+
+_PLAIN = frozenset({int, float, bool, str, bytes, complex, type(None)})
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
+
+
+class _Bounded(io.BytesIO):
+    """A buffer that refuses to grow beyond ``limit`` bytes, before the memory is used."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limit:
+            raise OverLimit
+        return super().write(data)
+
+
+class OverLimit(Exception):
+    """The pickle outgrew its limit."""
+
+
+def dump(value: Any, limit: int | None = None) -> bytes:
+    """Pickle ``value``.
+
+    Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
+    """
+    if is_plain(value):
+        body = pickle.dumps(value, _PROTOCOL)
+        if limit is not None and len(body) > limit:
+            raise OverLimit
+        return body
+    buffer = io.BytesIO() if limit is None else _Bounded(limit)
+    _Pickler(buffer, protocol=_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+# --- what cloudpickle leaves to a name ------------------------------------------------
+
+travelling: dict[str, dict[str, Any]] = {}
+"""The contents of the modules that are pickled by value just now, by name; see ``modules.by_value``."""
+
+_Cached = type(lru_cache(max))
+
+
+@contextlib.contextmanager
+def registered(modules: Iterable[types.ModuleType]) -> Iterator[None]:
+    """While it lasts, functions and classes of these modules are pickled by value."""
+    known = cloudpickle.list_registry_pickle_by_value()
+    new = [module for module in modules if module.__name__ not in known]
+    for module in new:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in new:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _reduce_module(module: types.ModuleType) -> Any:
+    """A module that travels is filled after it is made: its functions may refer to it."""
+    if module.__name__ in travelling:
+        return types.ModuleType, (module.__name__,), travelling[module.__name__]
+    return cloudpickle.Pickler.dispatch_table[types.ModuleType](module)
+
+
+def _reduce_cached(function: Any) -> Any:
+    """A function behind ``lru_cache`` travels as the function below it does; its cache is new."""
+    if by_reference(function):
+        return function.__qualname__
+    return _cached, (function.__wrapped__, function.cache_parameters())
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return lru_cache(**parameters)(function)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's, with modules that travel and cached functions."""
+
+    dispatch_table: ClassVar[ChainMap[Any, Any]] = ChainMap(
+        {types.ModuleType: _reduce_module, _Cached: _reduce_cached}, cloudpickle.Pickler.dispatch_table
+    )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``value`` is a built-in scalar, or a flat list, tuple or range of those."""
+    kind = type(value)
+    if kind in _PLAIN or kind is range:
+        return True
+    return kind in (list, tuple) and _PLAIN.issuperset(map(type, value))
+
+
+def load(body: bytes) -> Any:
+    """The object that ``dump`` wrote.  Only ever call it on bytes whose signature was checked."""
+    return pickle.loads(body)
+
+
+def by_reference(value: Any) -> bool:
+    """Whether a function or class travels as a name to import, and not with its code."""
+    module = getattr(value, "__module__", None)
+    if module in (None, "__main__") or module not in sys.modules:
+        return False
+    if any(module == one or module.startswith(f"{one}.") for one in cloudpickle.list_registry_pickle_by_value()):
+        return False
+    found: Any = sys.modules[module]
+    for name in getattr(value, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is value
+
+
+Buffer = pickle.PickleBuffer
+"""How large arrays hand out their bytes when they are taken apart."""
+
+
+def reduced(value: Any) -> tuple[Any, ...] | str | None:
+    """What pickle would make an object from; None when it cannot be taken apart."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        return reduce(value) if reduce is not None else value.__reduce_ex__(_PROTOCOL)
+    except Exception:
+        return None
+
+
+def content(value: Any) -> bytes | None:
+    """An object's pickle; None when it has none."""
+    try:
+        return dump(value)
+    except Exception:
+        return None
