@@ -296,9 +296,9 @@ _DECLARED = (
     Command(
         "sql",
         CELL,
-        "ask in SQL: of nodes, jobs, partitions, attempts, events, logs, results and the notebook's frames",
+        "the body is a SELECT: of nodes, jobs, partitions, attempts, events, logs, results and your frames",
         options=(Option(("-o", "--out"), "out", "name for the frame, instead of showing it", "NAME", identifier),),
-        example="%%nbcluster sql -o slow\n         SELECT partition, node, seconds FROM attempts WHERE name = :job",
+        example="%%nbcluster sql -o slow",
     ),
 )
 
