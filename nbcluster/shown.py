@@ -74,19 +74,21 @@ class NodeWork:
     recent_seconds: float
 
 
-def pace(works: Iterable[NodeWork]) -> float | None:
-    """Items a second that these nodes do now; None when nothing tells.
+def pace(work: NodeWork) -> float | None:
+    """Items a second that a node does now; None when nothing tells.
 
-    What ended in the recent past, when that is enough to tell; otherwise what the partitions that run now
+    What ended in the recent past, when that is enough to tell; otherwise what the partitions that it runs now
     give if they take as long as those that ended.  So neither a slow start nor a pause counts.
     """
-    known = list(works)
-    window = max((work.recent_seconds for work in known), default=0.0)
-    if sum(work.recent_partitions for work in known) >= _ENOUGH and window:
-        return sum(work.recent_items for work in known) / window
-    seconds = sum(work.seconds for work in known)
-    running = sum(work.running for work in known)
-    return running * sum(work.items for work in known) / seconds if seconds and running else None
+    if work.recent_partitions >= _ENOUGH and work.recent_seconds:
+        return work.recent_items / work.recent_seconds
+    return work.running * work.items / work.seconds if work.seconds and work.running else None
+
+
+def pace_of_all(works: Iterable[NodeWork]) -> float | None:
+    """Items a second that all nodes do together; None when nothing tells of any."""
+    known = [found for found in map(pace, works) if found is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

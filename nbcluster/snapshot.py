@@ -13,7 +13,18 @@ from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.reading import item_errors
 from nbcluster.records import JobRow, Node, Progress
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, NodeWork, Running, Standing, StepView, Tally, pace
+from nbcluster.shown import (
+    ErrorGroup,
+    JobSnapshot,
+    NodeView,
+    NodeWork,
+    Running,
+    Standing,
+    StepView,
+    Tally,
+    pace,
+    pace_of_all,
+)
 from nbcluster.store import Store
 
 _GROUPS = 5
@@ -87,7 +98,7 @@ class Snapshots:
             items_done=progress.items_done,
             items_failed=progress.items_failed,
             grid=tally.letters,
-            nodes=node_views(nodes, works),
+            nodes=node_views(nodes, works if not standing.paused else [_resting(work) for work in works]),
             errors=tuple(self._error_group(step, group) for group in self._ledger.groups(_GROUPS)),
             obstacles=tuple(_obstacles(store, job, progress, nodes, self._silent_after)) if progress.open else (),
             cancelled=progress.cancelled,
@@ -96,7 +107,7 @@ class Snapshots:
             steps=self._steps(),
             log_tail="" if self._log is None else self._log[1][-_TAIL:].decode("utf-8", "replace"),
             log_partition=None if self._log is None else self._log[0],
-            rate=pace(works),
+            rate=pace_of_all(works),
         )
 
     def _works(self, step: int, letters: str, running: dict[str, Running]) -> list[NodeWork]:
@@ -121,6 +132,11 @@ class Snapshots:
         views = step_views(self._store, self._job.job_execution_id)
         self._several_steps = bool(views)
         return views
+
+
+def _resting(work: NodeWork) -> NodeWork:
+    """The work of a node while the job is paused: what it did just now is no pace to tell."""
+    return work if work.running else replace(work, recent_partitions=0)
 
 
 def progress_of(standing: Standing, tally: Tally, ledger: Ledger) -> Progress:
@@ -173,7 +189,7 @@ def node_views(nodes: Sequence[Node], works: Iterable[NodeWork]) -> tuple[NodeVi
             python=node.python,
             version=node.version,
             done=by_node[node.node_id].completed if node.node_id in by_node else 0,
-            rate=pace([by_node[node.node_id]]) if node.node_id in by_node else None,
+            rate=pace(by_node[node.node_id]) if node.node_id in by_node else None,
         )
         for node in nodes
         if node.slots

@@ -155,6 +155,8 @@ def _progress(snapshot: JobSnapshot) -> list[str]:
     said = [f"{snapshot.items_done:,} of {items}"]
     if snapshot.items_failed:
         said.append(f"{snapshot.items_failed:,} failed")
+    if len(snapshot.grid) == 1:
+        said += [f"{one.progress:.0%} of it" for one in snapshot.running if one.progress is not None]
     if snapshot.paused:
         return said
     if snapshot.rate is not None:

@@ -80,6 +80,11 @@ def test_the_headline_says_it_all(snapshot: JobSnapshot, headline: str) -> None:
     assert view_of(snapshot).headline == headline
 
 
+def test_a_single_partition_says_how_far_it_is() -> None:
+    alone = a_snapshot(items=1, items_done=0, grid="r", rate=None, running=(RunningView(0, "lab-1", 9.0, 0.62, ""),))
+    assert view_of(alone).headline == "collatz: running, 0 of 1 item, 62% of it"
+
+
 def test_the_summary_is_the_same_everywhere() -> None:
     assert summary(completed()) == "collatz: COMPLETED, 10000 of 10000 items"
     assert summary(completed(status="FAILED", items_failed=1)) == "collatz: FAILED, 9999 of 10000 items"

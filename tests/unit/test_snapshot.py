@@ -10,7 +10,7 @@ from nbcluster.ledger import Ledger
 from nbcluster.lifecycle import JobStatus, NodeStatus
 from nbcluster.obstacles import obstacles
 from nbcluster.records import Node, Progress
-from nbcluster.shown import JobSnapshot, NodeWork, Standing, Tally, pace
+from nbcluster.shown import JobSnapshot, NodeWork, Standing, Tally, pace, pace_of_all
 from nbcluster.snapshot import node_views, progress_of
 from tests.builders import PYTHON, a_node, a_progress
 
@@ -127,23 +127,23 @@ def test_a_node_that_only_began_and_is_gone_is_nobody_to_show() -> None:
 
 def test_the_pace_is_that_of_the_recent_past() -> None:
     quick = some_work(completed=1000, seconds=9999.0, recent_partitions=6, recent_items=60, recent_seconds=20.0)
-    assert pace([quick]) == 3.0
-    assert pace([quick, replace(quick, node="b-1", recent_items=20)]) == 4.0
+    assert pace(quick) == 3.0
+    assert pace_of_all([quick, replace(quick, node="b-1", recent_items=20), some_work()]) == 4.0
 
 
 def test_when_little_ended_lately_the_pace_is_that_of_what_runs() -> None:
-    assert pace([some_work(completed=10, running=2, recent_partitions=2, recent_items=20)]) == 20.0
+    assert pace(some_work(completed=10, running=2, recent_partitions=2, recent_items=20)) == 20.0
 
 
 @pytest.mark.parametrize("work", [some_work(), some_work(running=2), some_work(completed=10)])
 def test_without_anything_to_go_by_there_is_no_pace(work: NodeWork) -> None:
-    assert pace([work]) is None
-    assert pace([]) is None
+    assert pace(work) is None
+    assert pace_of_all([work]) is None
 
 
 def test_a_pause_does_not_slow_the_pace() -> None:
     before = some_work(completed=10, running=2)
-    assert pace([replace(before, recent_seconds=30.0)]) == pace([replace(before, recent_seconds=1.0)])
+    assert pace(replace(before, recent_seconds=30.0)) == pace(replace(before, recent_seconds=1.0))
 
 
 def test_the_progress_is_that_of_tally_and_ledger() -> None:
