@@ -36,7 +36,8 @@ class Buttons:
         self._armed_until = 0.0
         self._busy = False
         self._buttons = [
-            widgets.Button(layout=widgets.Layout(width="auto", margin="0 6px 0 0", display="none")) for _ in range(3)
+            widgets.Button(layout=widgets.Layout(width="auto", height="26px", margin="0 6px 0 0", display="none"))
+            for _ in range(3)
         ]
         for place, button in enumerate(self._buttons):
             button.on_click(lambda _, place=place: self._clicked(place))

@@ -125,8 +125,8 @@ def way_on(snapshot: JobSnapshot, variable: str | None = None) -> str:
 
 
 def left_behind(name: str) -> str:
-    """What a view says when its kernel ended before the job."""
-    return f"{clean(name)}: the kernel that showed it ended before the job did; the job goes on. See {attach(name)}"
+    """What a view says that was lost before the end of its job, whenever that is read."""
+    return f"{clean(name)}: this view ended before the job, which goes on without it. See {attach(name)}"
 
 
 def _good(snapshot: JobSnapshot) -> int:

@@ -18,7 +18,11 @@ from nbcluster.store.tables import attempts, job_execution, partitions, step_exe
 _SAMPLE = 2000
 """Attempts of each execution by which its slots are told."""
 
+_MAIN = ""
 _RUNNING = "RUNNING"
+# Plain texts: comparing a hundred thousand rows with members of an enumeration takes its time.
+_PENDING, _CLAIMED = PartitionStatus.PENDING.value, PartitionStatus.CLAIMED.value
+_CANCELLED = ExitCode.CANCELLED.value
 
 
 class Spans:
@@ -34,20 +38,24 @@ class Spans:
     def of_job(self, job_id: int) -> JobSpans:
         """Every attempt of a job execution, in no particular order."""
         steps = {row[0]: row[1] for row in self._rows(_steps(job_id))}
-        earlier = {(row[1], row[2], row[3]): row for row in self._rows(self._earlier(job_id))}
-        found: dict[tuple[int, int, int], Span] = {}
-        total, carried, unbegun = 0, 0, []
-        for row in self._rows(self._last(job_id)):
-            total += 1
-            if row.result_of is not None:
+        earlier = {tuple(row[:3]): row for row in self._rows(self._earlier(job_id))}
+        rows = self._rows(self._last(job_id))
+        spans, carried, unbegun = [], 0, []
+        for row in rows:
+            step, index, attempt, node, status, exit_code, _claimed, ended, _seconds, _items, never_began, result_of = (
+                row
+            )
+            if result_of is not None:
                 carried += 1
-                continue
-            if row.exit_code == ExitCode.CANCELLED and row.start_time is None:
-                unbegun.append(float(row.ended or 0.0))
-            elif row.status != PartitionStatus.PENDING and row.attempt:
-                found[row[1], row[2], row[3]] = _last_span(row, steps)
-        spans = [_earlier_span(row, steps) for key, row in earlier.items() if key not in found]
-        return JobSpans(tuple(steps.values()), total, (*found.values(), *spans), carried, tuple(unbegun))
+            elif never_began and exit_code == _CANCELLED:
+                unbegun.append(float(ended or 0.0))
+            elif attempt and node is not None and status != _PENDING:
+                spans.append(_last_span(row, steps[step]))
+                if earlier:
+                    # What the partition's own row tells decided it.
+                    earlier.pop((step, index, attempt), None)
+        spans += [_earlier_span(row, steps[row[0]]) for row in earlier.values()]
+        return JobSpans(tuple(steps.values()), len(rows), tuple(spans), carried, tuple(unbegun))
 
     def executions(self, job_id: int, limit: int = 30) -> list[Execution]:
         """The COMPLETED executions of the same name, code and input, oldest first.
@@ -78,18 +86,19 @@ class Spans:
     def _sample(self, job_id: int) -> tuple[Span, ...]:
         ended = self._last(job_id).where(partitions.c.status.in_(FINAL), partitions.c.attempt > 0)
         rows = self._rows(ended.order_by(partitions.c.end_time).limit(_SAMPLE))
-        return tuple(_last_span(row, {}) for row in rows)
+        return tuple(_last_span(row, _MAIN) for row in rows)
 
     def _last(self, job_id: int) -> Select[Any]:
         """The last attempt of each partition: what its own row tells."""
         zero = job_execution.c.create_time
         return (
             select(
-                partitions.c.step_execution_id, partitions.c.master_step_execution_id, partitions.c.partition_index,
-                partitions.c.attempt, partitions.c.assigned_node, partitions.c.status, partitions.c.exit_code,
+                partitions.c.master_step_execution_id, partitions.c.partition_index, partitions.c.attempt,
+                partitions.c.assigned_node, partitions.c.status, partitions.c.exit_code,
                 self._between(zero, partitions.c.claimed_time).label("claimed"),
                 self._between(zero, partitions.c.end_time).label("ended"),
-                partitions.c.seconds, partitions.c.item_count, partitions.c.start_time, partitions.c.result_of,
+                partitions.c.seconds, partitions.c.item_count, partitions.c.start_time.is_(None),
+                partitions.c.result_of,
             )
             .join(job_execution, job_execution.c.job_execution_id == partitions.c.job_execution_id)
             .where(partitions.c.job_execution_id == job_id)
@@ -100,8 +109,8 @@ class Spans:
         zero = job_execution.c.create_time
         return (
             select(
-                attempts.c.step_execution_id, partitions.c.master_step_execution_id, partitions.c.partition_index,
-                attempts.c.attempt, attempts.c.node_id, attempts.c.outcome,
+                partitions.c.master_step_execution_id, partitions.c.partition_index, attempts.c.attempt,
+                attempts.c.node_id, attempts.c.outcome,
                 self._between(zero, attempts.c.claimed_time).label("claimed"),
                 self._between(zero, attempts.c.end_time).label("ended"),
                 attempts.c.seconds, partitions.c.item_count,
@@ -120,21 +129,16 @@ def _steps(job_id: int) -> Select[Any]:
     )
 
 
-def _last_span(row: Any, steps: dict[int, str]) -> Span:
-    open_ = row.status == PartitionStatus.CLAIMED
-    outcome = _RUNNING if open_ else row.exit_code or row.status
-    ended = None if open_ else row.ended
-    return Span(
-        steps.get(row[1], ""), row[2], row[3], row.assigned_node or "", outcome, _since(row.claimed, ended), ended,
-        None if open_ else row.seconds, row.item_count, not open_,
-    )  # fmt: skip
+def _last_span(row: Any, name: str) -> Span:
+    _step, index, attempt, node, status, exit_code, claimed, ended, seconds, items, _never_began, _result_of = row
+    if status == _CLAIMED:
+        return Span(name, index, attempt, node, _RUNNING, _since(claimed, None), None, None, items, False)
+    return Span(name, index, attempt, node, exit_code or status, _since(claimed, ended), ended, seconds, items, True)
 
 
-def _earlier_span(row: Any, steps: dict[int, str]) -> Span:
-    return Span(
-        steps.get(row[1], ""), row[2], row[3], row.node_id, row.outcome, _since(row.claimed, row.ended), row.ended,
-        row.seconds, row.item_count, False,
-    )  # fmt: skip
+def _earlier_span(row: Any, name: str) -> Span:
+    _step, index, attempt, node, outcome, claimed, ended, seconds, items = row
+    return Span(name, index, attempt, node, outcome, _since(claimed, ended), ended, seconds, items, False)
 
 
 def _since(claimed: float | None, ended: float | None) -> float:

@@ -10,7 +10,7 @@ from nbcluster import __version__
 from nbcluster.cli.admin import main
 
 COMMANDS = [
-    "init", "doctor", "up", "down", "nodes", "jobs", "partitions", "cancel", "pause", "resume", "retry", "drain",
+    "init", "doctor", "up", "down", "nodes", "jobs", "partitions", "sql", "cancel", "pause", "resume", "retry", "drain",
     "logs",
 ]  # fmt: skip
 
