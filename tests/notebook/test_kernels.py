@@ -110,11 +110,11 @@ def test_the_stop_button_stops_and_resume_goes_on(kernel: Kernel) -> None:
 
 
 def test_the_second_press_of_the_stop_button_leaves_at_once(kernel: Kernel) -> None:
-    held = "%%nbcluster map n in range(2) -p 2 -o held --fresh\nimport signal, time\n"
-    held += "signal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
+    held = "%%nbcluster map n in range(2) -p 2 -o held --fresh\nimport signal, time, nbcluster\n"
+    held += "signal.signal(signal.SIGINT, signal.SIG_IGN)\nnbcluster.current().progress(0, 'deaf')\ntime.sleep(60)"
     kernel.run("import os\nos.environ['NBCLUSTER_INTERRUPT_GRACE'] = '60'")
     sent = kernel.send(held, front_end=True)
-    kernel.until(lambda m: "1 running" in str(m["content"]) or "2 running" in str(m["content"]))
+    kernel.until(lambda m: m["msg_type"] == "comm_msg" and str(m["content"]).count("deaf") == 2)
     kernel.manager.interrupt_kernel()
     kernel.until(lambda m: m["msg_type"] == "comm_msg" and "stopping" in str(m["content"]))
     kernel.manager.interrupt_kernel()
