@@ -203,7 +203,8 @@ def _clock(snapshot: JobSnapshot) -> str:
 def _way_back(snapshot: JobSnapshot) -> tuple[str, str]:
     name = snapshot.name
     if not snapshot.finished:
-        return attach(name), "shows how it goes on, in any notebook"
+        seen = (snapshot.created + timedelta(seconds=snapshot.elapsed)).astimezone()
+        return attach(name), f"shows how it goes on, in any notebook; this is how it was at {seen:%H:%M}"
     if snapshot.status == JobStatus.STOPPED:
         return resume(name), "goes on with what is left"
     if snapshot.status == JobStatus.FAILED:
