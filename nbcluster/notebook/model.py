@@ -72,6 +72,9 @@ class View:
         return f"{self.name}: {self.word}, {self.sentence}"
 
 
+_LONG = 3.0
+"""Seconds after which a partition that says how far it is gets a line of its own."""
+
 RUNNING = ("partition", "done", "for", "node", "doing")
 
 
@@ -231,8 +234,8 @@ def _step(step: StepView, finished: bool) -> str:
 
 
 def _tells(one: RunningView) -> bool:
-    """Whether the function says how far it is."""
-    return one.progress is not None or bool(one.message)
+    """Whether it says how far it is, and runs long enough to be read: what comes and goes makes the view jump."""
+    return one.seconds >= _LONG and (one.progress is not None or bool(one.message))
 
 
 def _running(one: RunningView) -> tuple[str, ...]:

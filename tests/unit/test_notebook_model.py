@@ -284,7 +284,11 @@ def test_a_job_of_several_steps_tells_of_the_one_that_runs() -> None:
 
 
 def test_what_a_partition_says_of_its_progress_is_shown_and_escaped() -> None:
-    running = (RunningView(3, "lab-1", 12.2, 0.4, HOSTILE), RunningView(4, "lab-2", 1.0, None, ""))
+    running = (
+        RunningView(3, "lab-1", 12.2, 0.4, HOSTILE),
+        RunningView(4, "lab-2", 9.0, None, ""),
+        RunningView(5, "lab-2", 1.0, 0.9, "short"),
+    )
     view = view_of(a_snapshot(running=running))
     assert len(view.running) == 1
     assert view.running[0][:4] == ("3", "40%", "10 s", "lab-1")
