@@ -70,7 +70,9 @@ class Buttons:
             button.layout.display = "none" if action is None else None
             if action is not None:
                 button.description, button.icon = action.label, action.icon
-                button.tooltip, button.button_style = action.tooltip, action.style
+                button.tooltip = action.tooltip
+                button.style.button_color = action.colour or None
+                button.style.text_color = "#fff" if action.colour else None
             button.disabled = self._busy or action is None
 
     def _shown(self, place: int) -> Action | None:

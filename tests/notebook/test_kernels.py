@@ -148,6 +148,9 @@ TUTORIAL = [
     "list(halves.frame()['error'].notna())",
     "%%nbcluster local n in range(3) -o here\nn",
     "here",
+    "await squares",
+    "[value async for value in squares][-1]",
+    "[pair async for pair in here.as_completed()], (await here).results(), [value async for value in here]",
     "%nbcluster down",
 ]
 
