@@ -1,4 +1,4 @@
-"""The cluster in the user's hands: connect, fan out, look, act."""
+"""The cluster in the user's hands: connect, fan out, act; looking at it is in ``overseeing.py``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster import display, payload
-from nbcluster.cluster_snapshot import ClusterSnapshot, take_cluster_snapshot
-from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_duration, parse_slots, usable_cores
+from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
 from nbcluster.diagnosis import Diagnosis
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
-from nbcluster.examining import examine, findings
+from nbcluster.examining import examine
 from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
 from nbcluster.options import Options, options_from, rules_of
+from nbcluster.overseeing import Overseeing
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
-from nbcluster.snapshot import Overview
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.storing import candidates, only_step, row_of, store_job, user_name
+from nbcluster.storing import candidates, only_step, row_of, store_job
 from nbcluster.submission import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -75,14 +74,13 @@ def doctor(url: str | None = None, **settings: Any) -> Diagnosis:
     return examine(examined)
 
 
-class Cluster:
+class Cluster(Overseeing):
     """One database and the nodes that meet in it."""
 
     def __init__(self, store: Store, settings: Settings, url_origin: str = "given") -> None:
         self.store = store
         self.settings = settings
         self.url_origin = url_origin
-        """Where the URL comes from, as ``config.origin_of`` says it."""
         self._member: Member | None = None
         self._joining = threading.Lock()
         self._closed = False
@@ -190,7 +188,7 @@ class Cluster:
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
-        workers = self._workers()
+        workers = self.workers()
         prepared = prepare(function, source, mode, options, self.slots_for(options, workers), self.settings)
         return self.submit_prepared(prepared, workers, announce=options.announce)
 
@@ -200,7 +198,7 @@ class Cluster:
 
     def slots_for(self, options: Options, workers: Sequence[Node] | None = None) -> int:
         """The slots of the live nodes that may run a step with these options; without any, this machine's cores."""
-        nodes = self._workers() if workers is None else workers
+        nodes = self.workers() if workers is None else workers
         able = candidates(nodes, require=rules_of(options).require)
         return sum(one.slots for one in able) or usable_cores()
 
@@ -208,7 +206,7 @@ class Cluster:
         self, prepared: Prepared, workers: Sequence[Node] | None = None, *, announce: bool
     ) -> JobHandle:
         """Store a job, or attach to the run of the same instance; gives its handle."""
-        workers = self._workers() if workers is None else workers
+        workers = self.workers() if workers is None else workers
         stored = store_job(self.store, prepared, self.settings, self.node_id, workers)
         fresh = stored.found is None
         handle = JobHandle(
@@ -248,9 +246,6 @@ class Cluster:
         """The job as it is now.  Raises UnknownJob."""
         return row_of(self.store, job_id)
 
-    def _workers(self) -> list[Node]:
-        return list(self.store.nodes.workers(self.settings.unreachable_node_threshold))
-
     # --- look -------------------------------------------------------------------------
 
     def job(self, name_or_id: str | int) -> JobHandle:
@@ -264,47 +259,9 @@ class Cluster:
             raise UnknownJob(f"there is no job {wanted!r} in {self.url}; {hint}")
         return JobHandle(self, row)
 
-    def nodes(self, all: bool = False) -> pd.DataFrame:
-        """One row a node, by the database's clock; ``all`` shows kernels too."""
-        from nbcluster.frames import nodes_frame
-
-        return nodes_frame(node for node in self.store.nodes.observed() if all or node.slots)
-
-    def jobs(self, all: bool = False, since: str | float | None = None) -> pd.DataFrame:
-        """The newest 50 jobs and every running one; ``all`` shows the newest 1000.
-
-        ``since``, in seconds or as "7d", shows instead what was submitted in that time (1000 at most).
-        """
-        from nbcluster.frames import jobs_frame
-
-        age = None if since is None else parse_duration(since, "since")
-        return jobs_frame(self.store.views.listed(1000 if all else 50, age))
-
     def partitions(self, job: str | int) -> pd.DataFrame:
         """One row a partition of a job."""
         return self.job(job).partitions()
-
-    def job_names(self) -> list[str]:
-        """Names of the newest jobs, for completion."""
-        return list(dict.fromkeys(row.name for row in self.store.views.jobs(running_only=False, limit=50)))
-
-    def node_names(self) -> list[str]:
-        """What ``drain`` takes, for completion: names of nodes, then their ids."""
-        workers = [node for node in self.store.nodes.all() if node.slots]
-        return list(dict.fromkeys([*(node.name for node in workers), *(node.node_id for node in workers)]))
-
-    def overview(self) -> Overview:
-        """The numbers of the one-line status."""
-        workers = self._workers()
-        running, me = self.store.views.jobs(running_only=True), user_name()
-        return Overview(
-            url=self.url,
-            nodes=len(workers),
-            slots=sum(node.slots for node in workers),
-            running_jobs=sum(row.status is JobStatus.STARTED for row in running),
-            waiting_partitions=self.store.views.waiting(),
-            mine=tuple((r.name, r.items_done, r.items) for r in running if r.user == me),
-        )
 
     def watch(self) -> None:
         """Show the whole cluster live in the running cell; it goes on when the cell has ended.
@@ -312,19 +269,6 @@ class Cluster:
         Raises InputError outside of a notebook.
         """
         display.watch(self)
-
-    def snapshot(self) -> ClusterSnapshot:
-        """Everything that ``watch()`` shows, as plain values."""
-        return take_cluster_snapshot(self.store, self.settings.unreachable_node_threshold)
-
-    def doctor(self) -> Diagnosis:
-        """Examine everything that work here rests on; each finding that is not ok has its cure.
-
-        The database and where its URL comes from, the time of a round trip, the clocks, the
-        rights of this login, tables and key; the nodes, and how their Python, nbcluster and
-        packages differ from this process's; the jobs that are held up.
-        """
-        return examine(lambda: findings(self.store, self.settings, self.url_origin))
 
     def sql(self, query: str, /, **parameters: Any) -> pd.DataFrame:
         """Ask in SQL (DuckDB's): a frame of what ``query`` selects, with ``:name`` for each of ``parameters``.
@@ -366,7 +310,7 @@ class Cluster:
         """
         told = self.store.nodes.drain_named(str(node))
         if not told:
-            known = ", ".join(sorted({f"{one.name} ({one.node_id})" for one in self._workers()}))
+            known = ", ".join(sorted({f"{one.name} ({one.node_id})" for one in self.workers()}))
             raise InputError(f"there is no node {node!r}; " + (f"alive are {known}" if known else "no node is alive"))
         return told
 
@@ -380,9 +324,9 @@ class Cluster:
         share = parse_slots(slots) if slots is not None else max(1, usable_cores() // count)
         passed = {name: str(getattr(self.settings, name)) for name in _PASSED_ON if getattr(self.settings, name)}
         processes = self._local.start(count, share, passed)
-        self._local.wait_until(processes, lambda: {node.pid for node in self._workers()}, timeout)
+        self._local.wait_until(processes, lambda: {node.pid for node in self.workers()}, timeout)
         started = {process.pid for process in processes}
-        return [node.node_id for node in self._workers() if node.pid in started]
+        return [node.node_id for node in self.workers() if node.pid in started]
 
     def down(self, timeout: float = 10.0) -> int:
         """Stop the nodes that ``up`` started on this machine; gives how many."""

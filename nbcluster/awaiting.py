@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from enum import Enum
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from nbcluster.reading import Item
 from nbcluster.waiting import Signal
 
 T = TypeVar("T")
@@ -37,11 +36,25 @@ async def in_thread(name: str, iterate: Callable[[Signal], Iterator[T]]) -> Asyn
         steps.end()
 
 
+class Pair(Protocol):
+    """An input with its value."""
+
+    @property
+    def input(self) -> Any:
+        """What went in."""
+
+    @property
+    def value(self) -> Any:
+        """What came out."""
+
+
 class AsCompleted(Iterator[tuple[Any, Any]]):
     """(input, value) of good items as partitions finish: ``for input, value in ...``, or ``async for`` it."""
 
     def __init__(
-        self, batches: Iterator[list[Item]], in_thread: Callable[[], AsyncGenerator[list[Item], None]]
+        self,
+        batches: Iterator[Sequence[Pair]],
+        in_thread: Callable[[], AsyncGenerator[Sequence[Pair], None]],
     ) -> None:
         self._pairs = ((item.input, item.value) for batch in batches for item in batch)
         self._in_thread = in_thread

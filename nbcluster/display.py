@@ -56,3 +56,8 @@ def watch(shown: Cluster | JobHandle) -> None:
 def install(notebook: Notebook) -> None:
     """Let the notebook show things; the notebook layer does this when it is loaded."""
     _notebooks[:] = [notebook]
+
+
+def uninstall() -> None:
+    """From now on text alone."""
+    _notebooks.clear()

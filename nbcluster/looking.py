@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TAIL = 50
+
 _BATCH = 100
 
 
@@ -275,14 +277,15 @@ class StepHandle:
         return done_frame(self._store.views.done_by_node(self._row.step_execution_id))
 
     def logs(self, partition: int | None = None, tail: int | None = None) -> str:
-        """What the last attempt of a partition printed; without a number, the partition that ended last.
+        """What the last attempt of a partition printed; with ``tail`` the last lines of it, that many.
 
-        With ``tail`` its last lines, that many.
+        Without a number the last lines, 50 or ``tail``, of the partition that ended last.
         """
         step = self._row.step_execution_id
         if partition is None:
             last = self._store.standings.log_tail(step)
             printed = b"" if last is None else last[1]
+            tail = _TAIL if tail is None else tail
         else:
             printed = self._store.views.log(step, self._check_partition(partition))
         text = printed.decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from nbcluster.payload import Capture, format_size
 
 _SHOWN_CAPTURES = 10
 _SHOWN_PLACES = 8
+_SHORTEST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,14 @@ class Plan:
         return max(longest, self.computing / self.slots)
 
     def __repr__(self) -> str:
-        parts = [self._headline(), _table(_NODE_HEAD, self._node_rows()), *self._remarks()]
+        parts = [self._headline(), self._time(), _table(_NODE_HEAD, self._node_rows()), *self._remarks()]
         if self.captures:
             parts += [self._captured(), _table(_CAPTURE_HEAD, self._capture_rows())]
         return "\n".join([*parts, *self._last_lines()])
 
     def _repr_html_(self) -> str:
-        parts = [f"<b>{escape(self._headline())}</b>", _html_table("Nodes", _NODE_HEAD, self._node_rows())]
+        parts = [f"<div><b>{escape(self._headline())}</b></div><div>{escape(self._time())}</div>"]
+        parts += [_html_table("Nodes", _NODE_HEAD, self._node_rows())]
         parts += [f"<div>{escape(line)}</div>" for line in self._remarks()]
         if self.captures:
             parts.append(f"<div>{escape(self._captured())}</div>")
@@ -138,7 +140,7 @@ class Plan:
         if self.packages:
             lines.append(f"Every node needs: {', '.join(self.packages)}")
         lines.append(f"The input is {format_size(self.input_size)}")
-        return [*lines, self._time()]
+        return lines
 
     def _time(self) -> str:
         if self.measured is None or self.computing is None:
@@ -147,7 +149,8 @@ class Plan:
         known = f"{_seconds(self.computing)} of computing, from {self.measured.origin}"
         if self.duration is None:
             return f"It takes {known}"
-        return f"It takes about {_seconds(self.duration)} on {_count(self.slots, 'slot')}: {known}"
+        about = "" if self.duration < _SHORTEST else "about "
+        return f"It takes {about}{_seconds(self.duration)} on {_count(self.slots, 'slot')}: {known}"
 
 
 def sampled(places: Sequence[int], items: int, seconds: float) -> Measured:
@@ -165,25 +168,36 @@ def remembered(runs: int, partitions: int, items: int, seconds: float) -> Measur
 
 _NODE_HEAD = ("node", "slots", "partitions", "items", "why none")
 _CAPTURE_HEAD = ("name", "type", "size")
+_NUMBERS = {"slots", "partitions", "items", "size"}
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the middle ones hold numbers or types."""
+    """Columns as wide as their widest cell, numbers at the right; the last column only if it says something."""
     lines = [tuple(head), *map(tuple, rows)]
     if len(lines) > 1 and not any(line[-1] for line in lines[1:]):
         lines = [line[:-1] for line in lines]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join(f"  {line}" for line in shown) if len(lines) > 1 else "  (no node is known)"
+    shown = [
+        "  ".join(
+            cell.rjust(width) if head[place] in _NUMBERS else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return "\n".join(f"  {line.rstrip()}" for line in shown) if len(lines) > 1 else "  (no node is known)"
 
 
 def _html_table(label: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     shown = len(head) if any(row[-1] for row in rows) else len(head) - 1
-    top = "".join(f'<th scope="col" style="text-align:left">{escape(cell)}</th>' for cell in head[:shown])
+    sides = [f"text-align:{'right' if name in _NUMBERS else 'left'}" for name in head[:shown]]
+    columns = list(zip(head[:shown], sides, strict=True))
+    top = "".join(f'<th scope="col" style="{side}">{escape(name)}</th>' for name, side in columns)
     body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row[:shown]) + "</tr>"
+        "<tr>"
+        + "".join(f'<td style="{side}">{escape(cell)}</td>' for cell, side in zip(row, sides, strict=False))
+        + "</tr>"
         for row in rows
     )
     return f'<table aria-label="{label}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
@@ -194,7 +208,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    if seconds < 0.001:
+    if seconds < _SHORTEST:
         return "less than 1 ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

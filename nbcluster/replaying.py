@@ -47,6 +47,8 @@ class Replay:
         """Why one may think twice before it runs in this process; mostly empty."""
         if self.last.exit_code in _FATAL:
             return f"{self.call.what} killed its process on the node ({self.last.exit_message}); it may kill this one"
+        if self.last.status is PartitionStatus.CLAIMED:
+            return f"{self.call.what} is running on {self.last.claim.node_id} just now; what it does, it does twice"
         return ""
 
     def run(self, *, pdb: bool = False) -> Any:

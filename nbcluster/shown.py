@@ -74,19 +74,21 @@ class NodeWork:
     recent_seconds: float
 
 
-def pace(works: Iterable[NodeWork]) -> float | None:
-    """Items a second that these nodes do now; None when nothing tells.
+def pace(work: NodeWork) -> float | None:
+    """Items a second that a node does now; None when nothing tells.
 
-    What ended in the recent past, when that is enough to tell; otherwise what the partitions that run now
+    What ended in the recent past, when that is enough to tell; otherwise what the partitions that it runs now
     give if they take as long as those that ended.  So neither a slow start nor a pause counts.
     """
-    known = list(works)
-    window = max((work.recent_seconds for work in known), default=0.0)
-    if sum(work.recent_partitions for work in known) >= _ENOUGH and window:
-        return sum(work.recent_items for work in known) / window
-    seconds = sum(work.seconds for work in known)
-    running = sum(work.running for work in known)
-    return running * sum(work.items for work in known) / seconds if seconds and running else None
+    if work.recent_partitions >= _ENOUGH and work.recent_seconds:
+        return work.recent_items / work.recent_seconds
+    return work.running * work.items / work.seconds if work.seconds and work.running else None
+
+
+def pace_of_all(works: Iterable[NodeWork]) -> float | None:
+    """Items a second that all nodes do together; None when nothing tells of any."""
+    known = [found for found in map(pace, works) if found is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,16 @@ class StepView:
     done: int = 0
     total: int = 0
     running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepPart:
+    """The items of a step that is shown in place of the job's main one."""
+
+    name: str
+    items: int
+    items_done: int
+    items_failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,8 @@ class JobSnapshot:
     """Items a second (see ``pace``); None when nothing tells."""
     log_partition: int | None = None
     """The partition that printed ``log_tail``."""
+    told: StepPart | None = None
+    """The step that grid, nodes, errors, output and rate are of, when that is not the main one."""
 
     @property
     def total_partitions(self) -> int:
@@ -197,4 +211,5 @@ class JobSnapshot:
         """Seconds that the rest takes at the present rate; None when nothing tells."""
         if self.finished or not self.rate:
             return None
-        return (self.items - self.items_done) / self.rate
+        part = self.told or self
+        return (part.items - part.items_done) / self.rate

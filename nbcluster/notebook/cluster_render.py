@@ -17,7 +17,7 @@ def head(view: ClusterView) -> str:
     """State, how many of what, and where."""
     closed = f" \N{MIDDLE DOT} {escape(view.closed)}" if view.closed else ""
     return (
-        f'<div class="nbc-head">{_chip(view.letter, view.word)}<span class="nbc-name">cluster</span>'
+        f'<div class="nbc-head"><b class="nbc-name">cluster</b> {_chip(view.letter, view.word)} '
         f'<span>{escape(view.sentence)}</span></div><div class="nbc-dim">{escape(view.url)}{closed}</div>'
     )
 

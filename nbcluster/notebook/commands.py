@@ -86,8 +86,9 @@ _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
     Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
 )
-_JOB = Positional("job", "JOB", required=True)
-_ALL = "of the past too"
+_JOB_DOC = "a job's name (the newest of that name), or its number"
+_JOB = Positional("job", "JOB", _JOB_DOC, required=True)
+_NUMBER = Positional("partition", "PARTITION", "its number, from 0", parse=index)
 
 _PLANNING = (
     Option(("--dry-run",), "dry_run", "show what would happen, and run and store nothing"),
@@ -104,24 +105,50 @@ _PARTITION = Option(("--partition",), "partition", "this one only, also when it 
 _SHOW = Option(("--show",), "show", "print the equal Python call, and run nothing")
 
 _DECLARED = (
-    Command("status", LINE, "one line: where connected, nodes alive, jobs running"),
+    Command(
+        "status",
+        LINE,
+        "one line: where connected, nodes alive, jobs running",
+        more="Your own running jobs are named with how far they are.",
+    ),
     Command(
         "connect",
         LINE,
         "choose the database",
-        (Positional("url", "URL"),),
+        (
+            Positional(
+                "url", "URL", "an SQLAlchemy URL; without one the settings choose, or your own embedded database"
+            ),
+        ),
         example="%nbcluster connect postgresql://labdb/nbcluster",
+        more=(
+            "Everything after it in this notebook goes there. An embedded database is made if it is not there; "
+            "the tables of a server are made by: nbcluster init."
+        ),
     ),
     Command(
         "up",
         LINE,
         "start N nodes (default 1) on this machine and wait until they are ready",
-        (Positional("count", "N", parse=parse_count),),
+        (Positional("count", "N", "how many", parse=parse_count),),
         (Option(("--slots",), "slots", "partitions that each node runs at once", "S", parse_count),),
         example="%nbcluster up 2 --slots 1",
+        more=(
+            "The nodes go on when this kernel ends; %nbcluster down stops them. Without --slots they share this "
+            "machine's cores."
+        ),
     ),
     Command("down", LINE, "stop the nodes that were started on this machine"),
-    Command("nodes", LINE, "a frame of the nodes", options=(Option(("--all",), "all", f"kernels and nodes {_ALL}"),)),
+    Command(
+        "nodes",
+        LINE,
+        "a frame of the nodes",
+        options=(Option(("--all",), "all", "notebooks and scripts too, which have 0 slots"),),
+        more=(
+            "Columns: node, state, heartbeat_age (seconds), slots, busy, load, python, version, host, pid, "
+            "started (UTC), labels."
+        ),
+    ),
     Command(
         "jobs",
         LINE,
@@ -131,20 +158,32 @@ _DECLARED = (
             Option(("--since",), "since", "those submitted in this time instead: 7d, 12h", "D", parse_duration),
         ),
         example="%nbcluster jobs --since 7d",
+        more="Columns: job (its number), name, state, user, items, done, failed, created (UTC), seconds, strategy.",
     ),
     Command("partitions", LINE, "a frame of a job's partitions", (_JOB,), (_STEP,)),
     Command(
         "watch",
         LINE,
         "a live view of any job, or of the whole cluster; the cell does not wait for it",
-        (Positional("job", "JOB"),),
+        (Positional("job", "JOB", f"{_JOB_DOC}; without one the whole cluster"),),
         (_SHOWING[1],),
         example="%nbcluster watch",
+        more=(
+            "Nothing is bound and nothing is taken over; it may be a job that somebody else started. The view of a job "
+            "ends with the job; that of the cluster goes on while other cells run, until Close, or until its cell is "
+            "run again. Its last state stays in the notebook."
+        ),
     ),
     Command(
         "doctor",
         LINE,
         "examine the database, the nodes and this kernel: what is wrong, and the command that cures it",
+        more=(
+            "It looks at the URL and where it comes from, the driver, the time of a round trip, the clocks, the "
+            "rights of this login, the tables and the key; at nodes that are silent or drain; at Python, "
+            "nbcluster and packages that differ between this kernel and the nodes; at jobs that wait, and why. It "
+            "changes nothing, and it works when connecting does not."
+        ),
     ),
     Command(
         "attach",
@@ -153,15 +192,30 @@ _DECLARED = (
         (_JOB,),
         (_OUT, *_SHOWING),
         example="%nbcluster attach collatz",
+        more="Its handle is called as the job is, if that is free, or as -o says. The job goes on whoever looks.",
     ),
-    Command("cancel", LINE, "stop a job; what is finished is kept", (_JOB,), (_NOW,)),
-    Command("pause", LINE, "begin no more of a job's partitions; what runs, runs on", (_JOB,)),
+    Command(
+        "cancel",
+        LINE,
+        "stop a job; what is finished is kept",
+        (_JOB,),
+        (_NOW,),
+        more="What runs gets an interrupt and some seconds to end; %nbcluster resume JOB goes on with the rest.",
+    ),
+    Command(
+        "pause",
+        LINE,
+        "begin no more of a job's partitions; what runs, runs on",
+        (_JOB,),
+        more="%nbcluster resume JOB goes on.",
+    ),
     Command(
         "resume",
         LINE,
         "go on with a paused job, or run what a stopped or failed one has left",
         (_JOB,),
         (_OUT, *_BLOCK, _ENDING[0], *_SHOWING),
+        more="The stored split is used again, so what is COMPLETED is not run again.",
     ),
     Command(
         "retry",
@@ -175,14 +229,15 @@ _DECLARED = (
         "drain",
         LINE,
         "let a node finish what it runs, then leave",
-        (Positional("node", "NODE", required=True),),
+        (Positional("node", "NODE", "a node's id, or its name: then all of that name", required=True),),
         example="%nbcluster drain alpha",
+        more="It takes no more work at once, however long what it runs may take.",
     ),
     Command(
         "logs",
         LINE,
-        "what a partition printed; without a number, the last lines of the job",
-        (_JOB, Positional("partition", "PARTITION", parse=index)),
+        "what a partition printed; without a number, the last lines of the one that ended last",
+        (_JOB, _NUMBER),
         (Option(("--tail",), "tail", "the last N lines", "N", parse_count), _STEP),
         example="%nbcluster logs collatz 3 --tail 50",
     ),
@@ -190,7 +245,7 @@ _DECLARED = (
         "error",
         LINE,
         "the traceback of a partition; without a number, each kind of error with its first one",
-        (_JOB, Positional("partition", "PARTITION", parse=index)),
+        (_JOB, _NUMBER),
         (_STEP,),
         example="%nbcluster error collatz 3",
     ),
@@ -198,7 +253,7 @@ _DECLARED = (
         "replay",
         LINE,
         "run a partition here, with its code and its inputs as they are stored; then %debug looks at an error",
-        (_JOB, Positional("partition", "PARTITION", required=True, parse=index)),
+        (_JOB, replace(_NUMBER, required=True)),
         (
             Option(("--attempt",), "attempt", "as this attempt; default: the last one", "K", parse_count),
             Option(("--pdb",), "pdb", "look at an error in the debugger at once"),
@@ -206,7 +261,7 @@ _DECLARED = (
         ),
         example="%nbcluster replay collatz 3 --pdb",
     ),
-    Command("help", LINE, "this list, or one command in full", (Positional("topic", "COMMAND"),)),
+    Command("help", LINE, "this list, or one command in full", (Positional("topic", "COMMAND", "one of the list"),)),
     Command(
         "map",
         CELL,

@@ -36,7 +36,8 @@ class Buttons:
         self._armed_until = 0.0
         self._busy = False
         self._buttons = [
-            widgets.Button(layout=widgets.Layout(width="auto", margin="0 6px 0 0", display="none")) for _ in range(3)
+            widgets.Button(layout=widgets.Layout(width="auto", height="26px", margin="0 6px 0 0", display="none"))
+            for _ in range(3)
         ]
         for place, button in enumerate(self._buttons):
             button.on_click(lambda _, place=place: self._clicked(place))
@@ -69,7 +70,9 @@ class Buttons:
             button.layout.display = "none" if action is None else None
             if action is not None:
                 button.description, button.icon = action.label, action.icon
-                button.tooltip, button.button_style = action.tooltip, action.style
+                button.tooltip = action.tooltip
+                button.style.button_color = action.colour or None
+                button.style.text_color = "#fff" if action.colour else None
             button.disabled = self._busy or action is None
 
     def _shown(self, place: int) -> Action | None:

@@ -89,6 +89,7 @@ class Positional:
 
     dest: str
     metavar: str
+    doc: str
     required: bool = False
     parse: Parse = text
 
@@ -104,6 +105,8 @@ class Command:
     options: tuple[Option, ...] = ()
     header: bool = False
     example: str = ""
+    more: str = ""
+    """What one learns where the command is explained in full, besides what it is for."""
 
     @property
     def magic(self) -> str:

@@ -18,7 +18,7 @@ def page(diagnosis: Diagnosis) -> str:
     word = "ok" if diagnosis.ok else "problem"
     css = "nbc-c" if diagnosis.ok else "nbc-f"
     head = (
-        f'<div class="nbc-head"><span class="nbc-chip {css}">{word}</span><span class="nbc-name">doctor</span>'
+        f'<div class="nbc-head"><b class="nbc-name">doctor</b> <span class="nbc-chip {css}">{word}</span> '
         f"<span>{escape(diagnosis.summary)}</span></div>"
     )
     table = (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 
 from nbcluster.errors import UsageError
 from nbcluster.notebook.commands import COMMANDS
 from nbcluster.notebook.declared import CELL, LINE, Command, Option
+
+_WIDEST = 110
 
 _INTRODUCTION = """Fan a notebook cell out over nodes; the database is the only meeting place.
 
@@ -30,7 +33,7 @@ def overview() -> str:
         lines.append(f"{title}:")
         shown = [command for command in COMMANDS if command.kind == kind]
         width = max(len(_short(command)) for command in shown) + 2
-        lines += [f"  {_short(command):<{width}}{command.doc}" for command in shown]
+        lines += [line for command in shown for line in _two(_short(command), width, command.doc)]
         lines.append("")
     lines.append("%nbcluster help COMMAND tells more, for example: %nbcluster help map")
     return "\n".join(lines)
@@ -53,19 +56,32 @@ def topic(name: str) -> str:
 
 
 def _full(command: Command) -> str:
-    lines = [command.usage, "", f"{command.doc[0].upper()}{command.doc[1:]}."]
+    lines = [command.usage, "", *_paragraph(f"{command.doc[0].upper()}{command.doc[1:]}. {command.more}")]
     if command.header:
         lines += [
             "",
             "TARGET in EXPR is what a for loop would say: n in range(9), or a, b in pairs.  EXPR is any Python",
             "expression; options stand before or after it.  For a subtraction write a space on both sides: a - b.",
         ]
+    if command.positionals:
+        width = max(len(one.metavar) for one in command.positionals) + 2
+        lines += ["", *(line for one in command.positionals for line in _two(one.metavar, width, one.doc))]
     if command.options:
         width = max(len(_flags(option)) for option in command.options) + 2
-        lines += ["", "Options:", *(f"  {_flags(option):<{width}}{option.doc}" for option in command.options)]
+        lines += ["", "Options:", *(line for one in command.options for line in _two(_flags(one), width, one.doc))]
     if command.example:
         lines += ["", f"Example: {command.example}"]
     return "\n".join(lines)
+
+
+def _paragraph(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDEST, break_long_words=False, break_on_hyphens=False)
+
+
+def _two(term: str, width: int, text: str) -> list[str]:
+    """A term and what is said of it, side by side."""
+    said = textwrap.wrap(text, _WIDEST - width - 2, break_long_words=False, break_on_hyphens=False)
+    return [f"  {term:<{width}}{said[0]}", *(" " * (width + 2) + more for more in said[1:])]
 
 
 def _flags(option: Option) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import NBClusterError
@@ -27,7 +28,9 @@ from nbcluster.notebook.skins import skin_for
 if TYPE_CHECKING:
     from nbcluster.handle import JobHandle
 
-_BLOCKING = "The stop button stops the job and keeps what is finished; twice leaves at once. Buttons: --noblock."
+_BLOCKING = (
+    "The stop button stops the job and keeps what is finished; twice leaves at once. With --noblock there are buttons."
+)
 _AWAITING = "The stop button ends the waiting; the job goes on."
 
 _views: weakref.WeakSet[JobView] = weakref.WeakSet()
@@ -69,8 +72,9 @@ class JobView:
 
     def leave(self) -> None:
         """End the view; the job goes on."""
-        name = self._handle.name
-        self._live.leave(f"{clean(name)} goes on without this view. To see it again: {attach(name)}")
+        name, now = self._handle.name, datetime.now()  # noqa: DTZ005 -- the reader's clock
+        seen = f"as it was at {now:%H:%M:%S}"
+        self._live.leave(f"{clean(name)} goes on without this view ({seen}). To see it again: {attach(name)}")
 
     def shows(self, handle: JobHandle) -> bool:
         """Whether it is alive and of this very execution."""

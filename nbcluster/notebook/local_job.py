@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from nbcluster.awaiting import AsCompleted
 from nbcluster.errors import JobFailed
 from nbcluster.notebook.body import Step
 from nbcluster.records import ItemError
@@ -65,6 +66,29 @@ class LocalJob:
     def iter(self) -> Iterator[Any]:
         """The values in input order."""
         yield from self.results()
+
+    def as_completed(self) -> AsCompleted:
+        """(input, value) of each good item.  Raises JobFailed at the end if any failed."""
+        return AsCompleted(self._good(), self._good_later)
+
+    def _good(self) -> Iterator[list[LocalItem]]:
+        yield [item for item in self._items if item.error is None]
+        self.results()
+
+    async def _good_later(self) -> AsyncGenerator[list[LocalItem], None]:
+        for batch in self._good():
+            yield batch
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for value in self.results():
+            yield value
+
+    def __await__(self) -> Generator[Any, None, LocalJob]:
+        """Gives this at once: a local job has ended when it exists."""
+        return self._at_once().__await__()
+
+    async def _at_once(self) -> LocalJob:
+        return self
 
     def wait(self, timeout: float | None = None) -> LocalJob:
         """Returns at once: a local job has ended when it exists."""

@@ -126,6 +126,7 @@ def remove(shell: Any) -> None:
     shell.configurables.remove(magics)
     postmortem.install(None)
     completion.remove(shell)
+    display.uninstall()
     shell.magics_manager.registry.pop(_REGISTERED, None)
     for kind in (LINE, CELL):
         shell.magics_manager.magics[kind].pop("nbcluster", None)

@@ -8,9 +8,10 @@ from nbcluster.shown import NodeView
 
 MOST_NODES = 12
 
-COLUMNS = ("node", "state", "heartbeat", "slots busy", "load", "throughput", "partitions", "version", "python")
-COLUMNS_AFTER = ("node", "state", "slots", "partitions", "version", "python")
-NUMBERS = frozenset({"slots", "slots busy", "load", "throughput", "partitions"})
+COLUMNS = ("node", "state", "heartbeat", "busy", "load", "rate", "done", "version", "python")
+COLUMNS_AFTER = ("node", "state", "slots", "done", "version", "python")
+"""``busy`` counts slots, ``done`` partitions; ``rate`` is of items."""
+NUMBERS = frozenset({"slots", "busy", "load", "rate", "done"})
 """Columns that are read from their right edge."""
 
 

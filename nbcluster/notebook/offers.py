@@ -15,14 +15,15 @@ class Action:
     icon: str  # a name that Font Awesome has in versions 4, 5 and 6
     tooltip: str
     doing: str
-    style: str = ""
+    colour: str = ""
+    """Behind white letters, at a contrast of 4.5 at least; "" is the front end's own."""
 
 
 PAUSE = Action("Pause", "pause", "Let no more partitions begin; those that run, run on", "pausing")
 RESUME = Action("Resume", "play", "Go on with what is not finished", "resuming")
 CANCEL = Action("Cancel", "stop", "Stop the job; what is finished is kept", "stopping")
-SURE = Action("Cancel: sure?", "stop", "Click again to stop the job; what is finished is kept", "stopping", "warning")
-NOW = Action("Stop now", "bolt", "Do not wait for what still runs: end it at once", "ending what runs", "danger")
+SURE = Action("Cancel: sure?", "stop", "Click again to stop the job; what is finished is kept", "stopping", "#9a6700")
+NOW = Action("Stop now", "bolt", "Do not wait for what still runs: end it at once", "ending what runs", "#cf222e")
 RETRY = Action("Retry failed", "repeat", "Run again what failed; what is finished is kept", "starting again")
 DETACH = Action("Detach", "unlink", "End this view; the job goes on", "detaching")
 

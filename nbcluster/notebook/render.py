@@ -54,7 +54,7 @@ def progress(view: View) -> str:
     legend = '<span class="nbc-apart">, </span>'.join(_legend(segment) for segment in view.segments)
     return (
         f'<div class="nbc-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}" '
-        f'aria-valuetext="{escape(view.headline)}" aria-label="Progress of {escape(view.name)}">{parts}</div>'
+        f'aria-valuetext="{escape(_spoken(view))}" aria-label="Progress of {escape(view.name)}">{parts}</div>'
         f'<div class="nbc-legend">{legend} <span class="nbc-dim">of {escape(view.map_label)}</span></div>'
     )
 
@@ -72,8 +72,11 @@ def partition_map(view: View) -> str:
         f'<span class="{_CLASS_OF[letter]}">{"".join(map(_cell, run))}</span>'
         for letter, run in groupby(view.cells, key=lambda cell: cell.letter)
     )
-    said = ", ".join(f"{segment.count:,} {segment.word}" for segment in view.segments)
-    return f'<div class="nbc-map" role="img" aria-label="Partition map: {escape(said)}">{runs}</div>'
+    return f'<div class="nbc-map" role="img" aria-label="Partition map: {escape(_spoken(view))}">{runs}</div>'
+
+
+def _spoken(view: View) -> str:
+    return ", ".join(f"{segment.count:,} {segment.word}" for segment in view.segments)
 
 
 def _cell(cell: Cell) -> str:
@@ -173,9 +176,10 @@ def log_pieces(view: View) -> tuple[Piece, ...]:
     )
 
 
-def announcement(view: View) -> str:
+def announcement(view: View) -> tuple[Piece, ...]:
     """For screen readers: the state, which is told when it changes; figures would be told twice a second."""
-    return f'<span class="nbc-unseen" role="status">{escape(view.name)}: {escape(view.word)}</span>'
+    text = f'<span role="status">{escape(view.name)}: {escape(view.word)}</span>'
+    return (Piece("state", text, css="nbc-aside"),)
 
 
 # --- the whole ------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ _MAP = """
 .nbcluster-view .nbc-map i { margin: 0 2px 2px 0; }
 .nbcluster-view .nbc-map .nbc-c i, .nbcluster-view i.nbc-key.nbc-c { --nbc-full: 100%; }
 .nbcluster-view .nbc-map i::before, .nbcluster-view i.nbc-key::before { content: var(--nbc-letter, ""); }
+.nbcluster-view .nbc-map .nbc-s i + i::before { content: ""; }
 .nbcluster-view i.nbc-key { vertical-align: -1px; }
 """ + "\n".join(
     f".nbcluster-view .nbc-map i.nbc-h{level} {{ --nbc-full: {100 * level / LEVELS:g}%; }}"
@@ -57,7 +58,8 @@ _LINES = """
   rgba(255, 255, 255, 0.45) 0 1px, transparent 1px 4px); }
 .nbcluster-view .nbc-small { width: 120px; margin: 0; display: inline-flex; vertical-align: middle; }
 .nbcluster-view .nbc-wrapped { white-space: normal; overflow-wrap: anywhere; }
-.nbcluster-view table.nbc-findings td { white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
+.nbcluster-view table.nbc-table.nbc-findings td { vertical-align: top; }
+.nbcluster-view table.nbc-table.nbc-findings td:last-child { white-space: normal; overflow-wrap: anywhere; }
 .nbcluster-view table.nbc-findings pre.nbc-text { margin: 2px 0 4px 0; }
 .nbcluster-view .nbc-legend { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; font-size: 12px; }
 .nbcluster-view .nbc-apart { display: none; }
@@ -65,7 +67,6 @@ _LINES = """
   margin: 0 0 4px 0; overflow-wrap: anywhere; }
 .nbcluster-view .nbc-title { font-size: 12px; font-weight: 600; margin: 0 0 2px 0; }
 .nbcluster-view .nbc-scroll { overflow-x: auto; }
-.nbcluster-view .nbc-unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .nbcluster-view code { font-family: var(--jp-code-font-family, ui-monospace, Menlo, Consolas, monospace);
   font-size: 12px; background: rgba(127, 127, 127, 0.14); padding: 1px 4px; border-radius: 3px; color: inherit; }
 """
@@ -75,7 +76,7 @@ _TABLE = """
   table-layout: auto; width: auto; }
 .nbcluster-view table.nbc-table tr, .nbcluster-view table.nbc-table tbody tr:nth-child(n),
 .nbcluster-view table.nbc-table tbody tr:hover { background: transparent; }
-.nbcluster-view table.nbc-table th, .nbcluster-view table.nbc-table td { border: none; padding: 2px 18px 2px 0;
+.nbcluster-view table.nbc-table th, .nbcluster-view table.nbc-table td { border: none; padding: 2px 16px 2px 0;
   text-align: left; vertical-align: baseline; white-space: nowrap; max-width: none; line-height: 1.5; color: inherit; }
 .nbcluster-view table.nbc-table th.nbc-num, .nbcluster-view table.nbc-table td.nbc-num { text-align: right; }
 .nbcluster-view table.nbc-table thead th { border-bottom: 1px solid rgba(127, 127, 127, 0.45); font-weight: 600; }
@@ -96,6 +97,8 @@ _WIDGETS = """
 .nbc-nothing { display: none !important; }
 .nbc-piece .nbcluster-view .nbc-block { margin-bottom: 0; }
 .nbc-pieces { margin-bottom: 10px !important; }
+.nbc-pieces:has(> .nbc-aside) { position: absolute; margin: 0 !important; width: 1px !important; height: 1px;
+  overflow: hidden; clip-path: inset(50%); }
 .nbc-inner { margin-left: 16px !important; }
 .nbc-folded pre.nbc-text { max-height: none; overflow: visible; }
 .nbc-fold:not(:has(details[open])) + .nbc-folded { display: none !important; }

@@ -64,8 +64,8 @@ def test_after_a_restart_of_the_kernel_attach_redraws_everything(open_notebook: 
     expect(notebook.panel).not_to_contain_text(LOST, use_inner_text=True)
 
 
-def test_a_tab_that_is_opened_again_goes_on_showing(open_notebook: Open, gate: Gate) -> None:
-    notebook = open_notebook(gate.cell(20, options="-a"))
+def test_a_tab_that_is_closed_and_opened_again(open_notebook: Open, gate: Gate, cluster: Cluster) -> None:
+    notebook = open_notebook(gate.cell(20, options="-a"), "%nbcluster attach gated")
     notebook.run(1)
     gate.let_pass(5)
     expect(notebook.headline(1)).to_contain_text("5 of 20 items")
@@ -78,12 +78,7 @@ def test_a_tab_that_is_opened_again_goes_on_showing(open_notebook: Open, gate: G
     notebook.button(1, "Pause").click()
     expect(notebook.headline(1)).to_contain_text("paused")
     expect(notebook.headline(1)).to_have_count(1)
-
-
-def test_a_job_that_ended_while_its_tab_was_closed(open_notebook: Open, gate: Gate, cluster: Cluster) -> None:
-    notebook = open_notebook(gate.cell(20, options="-a"), "%nbcluster attach gated")
-    notebook.run(1)
-    expect(notebook.headline(1)).to_be_visible()
+    notebook.button(1, "Resume").click()
     notebook.close()
     gate.open()
     cluster.job("gated").wait()

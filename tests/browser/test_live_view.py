@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Gate, Open
 from tests.browser.pages import LOST
 
+FAILING = "%%nbcluster map n in range(4) -p 4 -o shares -a\n1 / (n - 1)"
+
 pytestmark = pytest.mark.timeout(180, method="thread")
 
 
@@ -42,7 +44,7 @@ def test_the_stop_button_stops_the_job_keeps_what_is_finished_and_says_how_to_go
 
 
 def test_a_notebook_that_is_opened_again_without_its_kernel_tells_the_story(open_notebook: Open, gate: Gate) -> None:
-    notebook = open_notebook(gate.cell(4), gate.cell(40, "unended"), gate.cell(5, "behind", "-a"), "1 / 0")
+    notebook = open_notebook(gate.cell(4), gate.cell(40, "unended"), gate.cell(5, "behind", "-a"), FAILING)
     gate.let_pass(4)
     notebook.run(1)
     notebook.start(2)
@@ -51,8 +53,12 @@ def test_a_notebook_that_is_opened_again_without_its_kernel_tells_the_story(open
     notebook.ended(2)
     notebook.run(3)
     expect(notebook.headline(3)).to_contain_text("4 of 5 items")
+    notebook.run(4)
+    expect(notebook.button(4, "Retry failed")).to_be_visible()
     notebook.reopen_without_kernel()
     expect(notebook.headline(1)).to_contain_text("4 items in")
     expect(notebook.headline(2)).to_contain_text("4 of 40 items")
     expect(notebook.output(3)).to_contain_text("%nbcluster attach behind")
+    expect(notebook.headline(4)).to_contain_text("1 failed")
+    expect(notebook.panel.locator("button:visible", has_text="Retry failed")).to_have_count(0)
     expect(notebook.panel).not_to_contain_text(LOST, use_inner_text=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Gate, Open
 from tests.browser.pages import Notebook
@@ -23,29 +22,32 @@ TEXTS = {
 }
 
 
-@pytest.fixture(params=["JupyterLab Light", "JupyterLab Dark"])
-def theme(request: pytest.FixtureRequest, page: Page) -> Iterator[str]:
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    page.evaluate(change, request.param)
-    page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=request.param)
-    yield request.param
-    page.evaluate(change, "JupyterLab Light")
+THEMES = ("JupyterLab Dark", "JupyterLab Light")  # the other tests go on in the light one
 
 
-def test_every_text_stands_out_from_its_background(theme: str, open_notebook: Open, gate: Gate) -> None:
-    notebook = open_notebook(gate.cell(40), "gated.cancel()")
+def test_every_text_stands_out_from_its_background(open_notebook: Open, gate: Gate) -> None:
+    notebook = open_notebook(gate.cell(40), gate.cell(40, "behind", "-a"))
     notebook.start(1)
     gate.let_pass(10)
     expect(notebook.headline(1)).to_contain_text("10 of 40 items")
-    _assert_legible(notebook)
+    assert_legible(notebook, 1, TEXTS)
     notebook.interrupt()
     notebook.ended(1)
     expect(notebook.headline(1)).to_contain_text("stopped")
-    _assert_legible(notebook)
+    assert_legible(notebook, 1, TEXTS)
+    notebook.run(2)
+    notebook.button(2, "Pause").click()
+    expect(notebook.headline(2)).to_contain_text("paused")
+    notebook.button(2, "Cancel").click()
+    expect(notebook.button(2, "Cancel: sure?")).to_be_visible()
+    assert_legible(notebook, 2, {"buttons": "button", "what a click did": ".nbcluster-controls .nbc-dim"})
 
 
-def _assert_legible(notebook: Notebook) -> None:
-    for what, selector in TEXTS.items():
-        found = notebook.output(1).evaluate(CONTRAST, selector)
-        assert found, f"there is no {what}"
-        assert [text for text in found if text["contrast"] < LEGIBLE] == [], what
+def assert_legible(notebook: Notebook, cell: int, texts: dict[str, str]) -> None:
+    for theme in THEMES:
+        notebook.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        notebook.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        for what, selector in texts.items():
+            found = notebook.output(cell).evaluate(CONTRAST, selector)
+            assert found, f"there is no {what}"
+            assert [text for text in found if text["contrast"] < LEGIBLE] == [], f"{what}, {theme}"

@@ -209,6 +209,26 @@ def test_nothing_is_written(lab: Lab) -> None:
     assert contents(lab) == before
 
 
+def test_what_runs_on_a_node_can_be_run_here_too_and_is_said(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    gate = str(lab.folder / "gate")
+
+    def wait_there(n: int) -> int:
+        import os
+        import time
+
+        while nb.current().node != "replay" and not os.path.exists(gate):
+            time.sleep(0.02)
+        return n
+
+    (node,) = lab.nodes(1, slots=1)
+    job = lab.connect().map(wait_there, [7])
+    wait_until(lambda: lab.tables.count("batch_partitions", "status = 'CLAIMED'"), message="a claim")
+    assert job.replay(0) == [7]
+    assert f"is running on {node.id} just now; what it does, it does twice" in caplog.text
+    Path(gate).touch()
+    assert job.wait(30).results() == [7]
+
+
 # --- before and long after --------------------------------------------------------------------------------------------
 
 

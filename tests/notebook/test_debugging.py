@@ -106,7 +106,7 @@ def shares_text(notebook: Notebook, cell: str) -> str:
 @pytest.mark.parametrize(
     ("cell", "sentence"),
     [
-        ("%nbcluster replay nothing 1", "there is no job 'nothing'"),
+        ("%nbcluster replay no_job 1", "there is no job 'no_job'"),
         ("%nbcluster replay shares", "%nbcluster replay needs PARTITION; write %nbcluster replay JOB PARTITION"),
         ("%nbcluster replay shares one", "PARTITION: 'one' is no partition number; they count from 0"),
         ("%nbcluster replay shares 9", "shares has no partition 9; they are numbered 0 to 2"),

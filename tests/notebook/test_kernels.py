@@ -109,6 +109,20 @@ def test_the_stop_button_stops_and_resume_goes_on(kernel: Kernel) -> None:
     assert printed(messages) == f"COMPLETED {sum(range(100))}\n"
 
 
+def test_the_second_press_of_the_stop_button_leaves_at_once(kernel: Kernel) -> None:
+    held = "%%nbcluster map n in range(2) -p 2 -o held --fresh\nimport signal, time\n"
+    held += "signal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
+    kernel.run("import os\nos.environ['NBCLUSTER_INTERRUPT_GRACE'] = '60'")
+    sent = kernel.send(held, front_end=True)
+    kernel.until(lambda m: "1 running" in str(m["content"]) or "2 running" in str(m["content"]))
+    kernel.manager.interrupt_kernel()
+    kernel.until(lambda m: m["msg_type"] == "comm_msg" and "stopping" in str(m["content"]))
+    kernel.manager.interrupt_kernel()
+    (message,) = of_type(kernel.until_idle(sent), "error")
+    assert message["content"]["evalue"] == "held: left while it stops; look at it again with %nbcluster attach held"
+    kernel.run("held.cancel(now=True)")
+
+
 def test_the_end_of_the_kernel_stops_no_job(cluster_url: str) -> None:
     kernel = Kernel({**os.environ, "NBCLUSTER_URL": cluster_url})
     kernel.run("%load_ext nbcluster")
@@ -134,6 +148,9 @@ TUTORIAL = [
     "list(halves.frame()['error'].notna())",
     "%%nbcluster local n in range(3) -o here\nn",
     "here",
+    "await squares",
+    "[value async for value in squares][-1]",
+    "[pair async for pair in here.as_completed()], (await here).results(), [value async for value in here]",
     "%nbcluster down",
 ]
 

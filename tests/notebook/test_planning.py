@@ -12,10 +12,10 @@ pytestmark = pytest.mark.timeout(180, method="thread")
 @pytest.mark.parametrize(
     ("cell", "sizes"),
     [
-        ("%%nbcluster map n in range(10) -c 4 {}\nn + 1", (4, 4, 2)),
-        ("%%nbcluster map a, b in [(1, 2)] * 3 -c 2 {}\ndef f(a, b):\n    return a", (2, 1)),
-        ("%%nbcluster map_partitions part in [1, 2, 3, 4] -p 2 {}\nsum(part)", (1, 1)),
-        ("%%nbcluster submit {}\n1 + 1", (1,)),
+        ("%%nbcluster map n in range(10) -c 4 {}\nn + 4711", (4, 4, 2)),
+        ("%%nbcluster map a, b in [(1, 2)] * 3 -c 2 {}\ndef f(a, b):\n    return a + 4711", (2, 1)),
+        ("%%nbcluster map_partitions part in [1, 2, 3, 4] -p 2 {}\nsum(part) + 4711", (1, 1)),
+        ("%%nbcluster submit {}\n4711", (1,)),
     ],
 )
 def test_a_cell_shows_its_plan_and_runs_nothing(notebook: Notebook, cell: str, sizes: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ from nbcluster.config import (
     Settings,
     config_directory,
     load_settings,
+    origin_of,
     parse_count,
     parse_duration,
     parse_prefix,
@@ -263,3 +264,21 @@ def test_the_embedded_database_lives_in_the_users_own_state(monkeypatch: pytest.
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
     assert Settings().url == "sqlite:////home/ada/.local/state/nbcluster/cluster.db"
+
+
+# --- where a setting comes from ------------------------------------------------------------------
+
+
+def test_the_origin_of_a_setting_is_where_it_is_taken_from(project: Path, no_personal_settings: Path) -> None:
+    def origin(options: dict[str, object | None] | None = None, **environ: str) -> str:
+        return origin_of("url", options, environ, project)
+
+    assert origin() == "default"
+    no_personal_settings.write_text('url = "sqlite:///personal.db"')
+    assert origin() == str(no_personal_settings)
+    nearer = project.parent / "nbcluster.toml"
+    nearer.write_text('url = "sqlite:///project.db"')
+    assert origin() == str(nearer)
+    assert origin(NBCLUSTER_URL="sqlite:///x.db") == "NBCLUSTER_URL"
+    assert origin({"url": "sqlite:///y.db"}, NBCLUSTER_URL="sqlite:///x.db") == "given"
+    assert origin({"url": None}) == str(nearer)

@@ -161,6 +161,16 @@ def test_help_about_nothing() -> None:
         topic("mapp")
 
 
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_the_help_of_a_command_explains_every_word_and_fits_a_page(command: str) -> None:
+    (declared,) = [one for one in COMMANDS if one.name == command]
+    lines = topic(command).splitlines()
+    assert lines[0] == declared.usage
+    for positional in declared.positionals:
+        assert any(line.startswith(f"  {positional.metavar} ") and len(line.split()) > 1 for line in lines)
+    assert max(map(len, lines)) <= 110
+
+
 def test_every_example_can_be_read() -> None:
     for command in COMMANDS:
         if command.example:

@@ -148,7 +148,7 @@ def test_the_second_stop_leaves_at_once(skin: Recorder, monkeypatch: pytest.Monk
 
 def test_the_end_of_the_kernel_stops_nothing(skin: Recorder) -> None:
     handle = FakeHandle(a_snapshot(), interrupt)
-    with pytest.raises(KeyboardInterrupt, match="the job goes on"):
+    with pytest.raises(KeyboardInterrupt, match="goes on without it"):
         follow(handle, ending=True)
     assert handle.cancelled == 0
     assert skin.ends[0].obstacles == (skin.ends[0].remnant,)

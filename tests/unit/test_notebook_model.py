@@ -12,7 +12,7 @@ import pytest
 from nbcluster.notebook import render
 from nbcluster.notebook.model import summary, view_of, way_on
 from nbcluster.notebook.style import block
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepPart, StepView
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
 
@@ -78,6 +78,11 @@ def completed(**changes: Any) -> JobSnapshot:
 )
 def test_the_headline_says_it_all(snapshot: JobSnapshot, headline: str) -> None:
     assert view_of(snapshot).headline == headline
+
+
+def test_a_single_partition_says_how_far_it_is() -> None:
+    alone = a_snapshot(items=1, items_done=0, grid="r", rate=None, running=(RunningView(0, "lab-1", 9.0, 0.62, ""),))
+    assert view_of(alone).headline == "collatz: running, 0 of 1 item, 62% of it"
 
 
 def test_the_summary_is_the_same_everywhere() -> None:
@@ -217,6 +222,22 @@ def test_the_steps_stand_in_one_line() -> None:
     line = view_of(a_snapshot(steps=steps)).steps
     assert line == "prepare completed → load 3 of 10 → score waits → on_failure not run"
     assert line in render.page(view_of(a_snapshot(steps=steps)))
+
+
+def test_a_job_of_several_steps_tells_of_the_one_that_runs() -> None:
+    steps = (
+        StepView("load", "PARTITIONED", "STARTED", False, 3, 10, 2),
+        StepView("sum", "AGGREGATE", "CREATED", False),
+    )
+    part = StepPart("load", 60, 12, 1)
+    waiting = a_snapshot(items=1, items_done=0, partitions={"PENDING": 1}, steps=steps, told=part, rate=4.0)
+    view = view_of(waiting)
+    assert view.headline == "collatz: running, load 12 of 60 items, 1 failed, 4/s, about 12 s left of this step"
+    assert view.map_label == "10 partitions of step load"
+    assert view.done_share == 0.2
+    assert view.summary == "collatz: STARTED, 0 of 1 item"
+    ended = replace(waiting, status="FAILED", told=replace(part, items_done=60))
+    assert view_of(ended).headline == "collatz: failed, load 59 of 60 items in 5.0 s, 1 failed"
 
 
 def test_what_a_partition_says_of_its_progress_is_shown_and_escaped() -> None:

@@ -15,10 +15,10 @@ def test_a_node_while_the_job_runs() -> None:
         "node": "lab-1",
         "state": "active",
         "heartbeat": "just now",
-        "slots busy": "1 of 2",
+        "busy": "1 of 2",
         "load": "50%",
-        "throughput": "812/s",
-        "partitions": "3",
+        "rate": "812/s",
+        "done": "3",
         "version": "0.1.0",
         "python": "3.11",
     }
@@ -29,7 +29,7 @@ def test_a_node_afterwards() -> None:
         "node": "lab-1",
         "state": "active",
         "slots": "2",
-        "partitions": "3",
+        "done": "3",
         "version": "0.1.0",
         "python": "3.11",
     }
@@ -40,7 +40,7 @@ def test_a_node_that_is_gone_shows_what_it_did() -> None:
     for snapshot in (a_snapshot(nodes=(gone,)), completed(nodes=(gone,))):
         view = view_of(snapshot)
         row = dict(zip(view.node_columns, view.node_rows[0], strict=True))
-        assert (row["node"], row["state"], row["partitions"]) == ("old-1", "gone", "9")
+        assert (row["node"], row["state"], row["done"]) == ("old-1", "gone", "9")
 
 
 def test_many_nodes_show_a_window_with_the_lost_ones() -> None:

@@ -374,3 +374,9 @@ def test_installed_modules_are_not_shipped() -> None:
 def test_functions_that_use_each_other_are_shipped() -> None:
     f = cell("def g(n):\n    return f(n - 1)\ndef f(n):\n    return g(n) if n else 0\n")
     assert load(pack_function(f, MB)).function(3) == 0
+
+
+def test_attribute_names_are_no_captures() -> None:
+    space: dict[str, Any] = {"__name__": "__main__", "table": [1] * 1000, "n": 1}
+    exec("def use(frame):\n    return frame.table + n", space)
+    assert set(captured(space["use"])) == {"n"}
