@@ -177,7 +177,8 @@ def row_of(axes: Axes, handles: list[Any]) -> None:
     """A line above the panel that tells what colours and marks mean."""
     axes.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(-0.005, 1.0), ncols=min(len(handles), _IN_A_ROW),
-        frameon=False, fontsize=9, handlelength=1.5, handleheight=1.0, columnspacing=1.4, borderaxespad=0.1, borderpad=0.2,
+        frameon=False, fontsize=9, handlelength=1.5, handleheight=1.0, columnspacing=1.4, borderaxespad=0.1,
+        borderpad=0.2,
     )  # fmt: skip
 
 
