@@ -48,6 +48,19 @@ def _python(value: Any) -> Any:
     return value if listed is None else listed()
 
 
+def whole_numbers(frame: pd.DataFrame, places: Sequence[int]) -> pd.DataFrame:
+    """The frame with the columns at these places as whole numbers (Int64 where one is missing), if they fit."""
+    for place in places:
+        column = frame.iloc[:, place]
+        if column.dtype == "float64" and (column.dropna().abs() < _EXACT).all() and (column.dropna() % 1 == 0).all():
+            frame.isetitem(place, column.astype("Int64" if column.isna().any() else "int64").array)
+    return frame
+
+
+_EXACT = 2.0**53
+"""Up to here a float is every whole number."""
+
+
 def table(
     rows: Sequence[Sequence[Any]],
     columns: Sequence[str],

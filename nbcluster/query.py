@@ -138,7 +138,12 @@ def _answered(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of pandas at DuckDB, which makes the frame
         answer: pd.DataFrame = found.df()
-    return answer
+    kinds = [str(column[1]) for column in found.description]
+    return frames.whole_numbers(answer, [place for place, kind in enumerate(kinds) if kind in _WHOLE_KINDS])
+
+
+# DuckDB makes these floats where a value is missing, and sums of whole numbers always.
+_WHOLE_KINDS = {"NUMBER", "HUGEINT", "BIGINT", "INTEGER", "UBIGINT", "SMALLINT", "TINYINT"}
 
 
 def _missing_table(error: duckdb.Error) -> str | None:
@@ -183,7 +188,11 @@ def _sentence(error: duckdb.Error, query: str) -> str:
     if not told:
         return f"SQL: {' '.join(str(error).split())[:400]}"
     said = str(told["exception_message"]).strip().rstrip("!.").splitlines()
-    hint = f" ({said[1][0].lower()}{said[1][1:]})" if len(said) > 1 and said[1].startswith("Candidate bindings") else ""
+    hint = (
+        f" ({said[1][0].lower()}{said[1][1:]})"
+        if len(said) > 1 and said[1].startswith(("Candidate bindings", "Did you"))
+        else ""
+    )
     return f"SQL: {' '.join(said[0].split()).rstrip('!.')[:400]}{hint}{_place(told.get('position'), query)}"
 
 

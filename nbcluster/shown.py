@@ -136,6 +136,16 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class StepPart:
+    """The items of a step that is shown in place of the job's main one."""
+
+    name: str
+    items: int
+    items_done: int
+    items_failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """Errors of one type and message, counted."""
 
@@ -183,6 +193,8 @@ class JobSnapshot:
     """Items a second (see ``pace``); None when nothing tells."""
     log_partition: int | None = None
     """The partition that printed ``log_tail``."""
+    told: StepPart | None = None
+    """The step that grid, nodes, errors, output and rate are of, when that is not the main one."""
 
     @property
     def total_partitions(self) -> int:
@@ -199,4 +211,5 @@ class JobSnapshot:
         """Seconds that the rest takes at the present rate; None when nothing tells."""
         if self.finished or not self.rate:
             return None
-        return (self.items - self.items_done) / self.rate
+        part = self.told or self
+        return (part.items - part.items_done) / self.rate

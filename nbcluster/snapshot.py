@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nbcluster.errors import UnknownJob
-from nbcluster.ledger import FailedGroup, Ledger
 from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
-from nbcluster.reading import item_errors
-from nbcluster.records import JobRow, Node, Progress
-from nbcluster.shown import (
-    ErrorGroup,
-    JobSnapshot,
-    NodeView,
-    NodeWork,
-    Running,
-    Standing,
-    StepView,
-    Tally,
-    pace,
-    pace_of_all,
-)
+from nbcluster.records import JobRow, Node, Progress, StepRow
+from nbcluster.shown import JobSnapshot, NodeView, NodeWork, Standing, StepPart, StepView, pace, pace_of_all
+from nbcluster.stepwatch import StepMoment, StepWatch, worth_showing
 from nbcluster.store import Store
 
-_GROUPS = 5
 _TAIL = 2000
-_FEW = 500
-"""Partitions that ended since the last look; of more than these, output is looked for among all that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +38,30 @@ class Snapshots:
         self._job = job
         self._silent_after = silent_after
         self._lock = threading.Lock()
-        self._ledger = Ledger()
-        self._errors: dict[tuple[str, str, int], ErrorGroup] = {}
-        self._log: tuple[int, bytes] | None = None
+        self._watches: dict[int, StepWatch] = {}
         self._several_steps: bool | None = None
 
     def take(self) -> JobSnapshot:
         """Read what the view needs: a handful of statements with small answers, whatever the job's size."""
         with self._lock:
-            return self._take()
+            # The state comes first: of a job that has ended, nothing that is read later can be unfinished.
+            standing = self._store.standings.job(self._job.job_execution_id)
+            if standing is None:
+                raise UnknownJob(f"{self._job.name}: its rows were deleted")
+            steps = self._steps()
+            main = self._look(self._job.step_execution_id)
+            told = _told(steps, self._job)
+            return self._snapshot(standing, steps, main, main if told is None else self._look(told.step_execution_id))
 
-    def _take(self) -> JobSnapshot:
+    def _look(self, step: int) -> StepMoment:
+        return self._watches.setdefault(step, StepWatch(self._store, step)).look()
+
+    def _snapshot(
+        self, standing: Standing, steps: Sequence[StepRow], main: StepMoment, told: StepMoment
+    ) -> JobSnapshot:
         store, job = self._store, self._job
-        step = job.step_execution_id
-        # The state comes first: of a job that has ended, nothing that is read later can be unfinished.
-        standing = store.standings.job(job.job_execution_id)
-        if standing is None:
-            raise UnknownJob(f"{job.name}: its rows were deleted")
-        tally = store.standings.tally(step)
-        running = store.standings.running(step) if "r" in tally.letters else {}
-        works = self._works(step, tally.letters, running)
-        progress = progress_of(standing, tally, self._ledger)
-        nodes = store.nodes.observed()
+        progress, nodes = main.progress(standing), store.nodes.observed()
+        works = told.works if not standing.paused else [_resting(work) for work in told.works]
         return JobSnapshot(
             job_id=job.job_execution_id,
             name=job.name,
@@ -94,44 +80,44 @@ class Snapshots:
                 "COMPLETED": progress.completed,
                 "FAILED": progress.failed,
             },
-            items=tally.items,
+            items=progress.items,
             items_done=progress.items_done,
             items_failed=progress.items_failed,
-            grid=tally.letters,
-            nodes=node_views(nodes, works if not standing.paused else [_resting(work) for work in works]),
-            errors=tuple(self._error_group(step, group) for group in self._ledger.groups(_GROUPS)),
+            grid=told.tally.letters,
+            nodes=node_views(nodes, works),
+            errors=told.errors,
             obstacles=tuple(_obstacles(store, job, progress, nodes, self._silent_after)) if progress.open else (),
             cancelled=progress.cancelled,
-            running=store.history.running(step) if running else (),
+            running=told.running,
             paused=standing.paused and not standing.stop_requested,
-            steps=self._steps(),
-            log_tail="" if self._log is None else self._log[1][-_TAIL:].decode("utf-8", "replace"),
-            log_partition=None if self._log is None else self._log[0],
+            steps=step_views(store, steps),
+            log_tail="" if told.log is None else told.log[1][-_TAIL:].decode("utf-8", "replace"),
+            log_partition=None if told.log is None else told.log[0],
             rate=pace_of_all(works),
+            told=_part(steps, self._job, told),
         )
 
-    def _works(self, step: int, letters: str, running: dict[str, Running]) -> list[NodeWork]:
-        """What the nodes do, after a look at the partitions that ended since the last one."""
-        missing = self._ledger.missing(letters)
-        now = time.monotonic()
-        if missing:
-            self._ledger.enter(letters, self._store.standings.ended(step, missing), now)
-            among = missing if len(missing) <= _FEW else None
-            self._log = self._store.standings.log_tail(step, among) or self._log
-        return self._ledger.works(running, now)
-
-    def _error_group(self, step: int, group: FailedGroup) -> ErrorGroup:
-        key = (group.exit_code, group.message, group.first_partition)
-        if key not in self._errors:
-            self._errors[key] = _explained(group, *self._store.views.failure(step, group.first_partition))
-        return replace(self._errors[key], count=group.number)
-
-    def _steps(self) -> tuple[StepView, ...]:
+    def _steps(self) -> list[StepRow]:
+        """The steps of a job that has several."""
         if self._several_steps is False:
-            return ()
-        views = step_views(self._store, self._job.job_execution_id)
-        self._several_steps = bool(views)
-        return views
+            return []
+        steps = self._store.steps.of_job(self._job.job_execution_id)
+        self._several_steps = len(steps) > 1
+        return steps if self._several_steps else []
+
+
+def _told(steps: Sequence[StepRow], job: JobRow) -> StepRow | None:
+    """The step that tells most, if it is not the job's main one."""
+    main = next((step for step in steps if step.step_execution_id == job.step_execution_id), None)
+    found = None if main is None else worth_showing(steps, main)
+    return None if found is main else found
+
+
+def _part(steps: Sequence[StepRow], job: JobRow, moment: StepMoment) -> StepPart | None:
+    told = _told(steps, job)
+    if told is None:
+        return None
+    return StepPart(told.name, moment.tally.items, moment.items_done, moment.items_failed)
 
 
 def _resting(work: NodeWork) -> NodeWork:
@@ -139,28 +125,8 @@ def _resting(work: NodeWork) -> NodeWork:
     return work if work.running else replace(work, recent_partitions=0)
 
 
-def progress_of(standing: Standing, tally: Tally, ledger: Ledger) -> Progress:
-    """How far the job is."""
-    number = tally.letters.count
-    return Progress(
-        status=standing.status,
-        stop_requested=standing.stop_requested,
-        pending=number("."),
-        claimed=number("r"),
-        completed=number("c"),
-        failed=number("f") + number("s"),
-        cancelled=number("s"),
-        items=tally.items,
-        items_done=ledger.items_done,
-        items_failed=ledger.items_failed,
-    )
-
-
-def step_views(store: Store, job_id: int) -> tuple[StepView, ...]:
-    """The steps of a job that has several; those that run with how far they are."""
-    steps = store.steps.of_job(job_id)
-    if len(steps) < 2:
-        return ()
+def step_views(store: Store, steps: Sequence[StepRow]) -> tuple[StepView, ...]:
+    """The steps of a job; those that run with how far they are."""
     views = []
     for step in steps:
         done = total = running = 0
@@ -201,20 +167,6 @@ def node_views(nodes: Sequence[Node], works: Iterable[NodeWork]) -> tuple[NodeVi
         if gone not in known and work.completed
     ]
     return tuple(views)
-
-
-def _explained(group: FailedGroup, items_before: int, texts: str) -> ErrorGroup:
-    errors = item_errors(texts)
-    first = errors[0] if errors else None
-    kind, _, message = group.message.partition(": ") if first else (group.exit_code, "", group.message)
-    return ErrorGroup(
-        error_type=first.error_type if first else kind,
-        message=message,
-        count=group.number,
-        first_partition=group.first_partition,
-        first_item=items_before + (first.item if first else 0),
-        traceback=first.traceback if first else "",
-    )
 
 
 def _obstacles(store: Store, job: JobRow, progress: Progress, nodes: Sequence[Node], silent_after: float) -> list[str]:

@@ -23,9 +23,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.postgres import NoPostgres, PostgresServer, postgres_server
+
+# No test judges time, and a busy machine is slow.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 RUN = "NBCLUSTER_TEST_RUN"
 GRACE_SECONDS = 10.0  # a notebook kernel takes a moment to go

@@ -7,12 +7,12 @@ words that stay, so that a view of a cluster at rest sends nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nbcluster.cluster_snapshot import ClusterSnapshot, JobLine
 from nbcluster.diagnosis import listed
 from nbcluster.lifecycle import NodeStatus, Phase
-from nbcluster.notebook.model import clean, count, duration
+from nbcluster.notebook.wording import about, ago, clean, count, rate
 from nbcluster.records import Node
 from nbcluster.store.overviews import Happening
 
@@ -60,8 +60,9 @@ class ClusterView:
     jobs: tuple[JobRow, ...]
     more_jobs: str
     happenings: tuple[str, ...]
-    closed: str = ""
-    """When the view was ended, for the form that stays."""
+    at: str = field(default="", compare=False)
+    """When it was seen, by the reader's clock; told when the view has ended."""
+    closed: bool = False
 
     @property
     def headline(self) -> str:
@@ -175,35 +176,27 @@ def _window(snapshot: ClusterSnapshot) -> tuple[list[Node], str]:
 
 
 def _node_row(node: Node, snapshot: ClusterSnapshot) -> NodeRow:
-    silent = _is_silent(node, snapshot)
-    if silent:
+    throughput = snapshot.throughput.get(node.node_id, 0.0)
+    if _is_silent(node, snapshot):
         letter, state = "f", "silent"
     elif node.status is NodeStatus.DRAINING:
         letter, state = "s", "draining"
     else:
         letter, state = ("r", "working") if node.busy else (".", "idle")
-    on_time = node.heartbeat_age <= snapshot.silent_after / 2
     return NodeRow(
         letter,
         (
             clean(node.node_id, 60),
             state,
-            "on time" if on_time else f"{duration(node.heartbeat_age)} ago",
+            ago(node.heartbeat_age),
             f"{node.busy} of {node.slots}",
             f"{node.load:.0%}",
-            _throughput(snapshot.throughput.get(node.node_id, 0.0)),
+            rate(throughput) if throughput else "",
             clean(node.version, 20),
             clean(node.python, 12),
             clean(" ".join(node.labels), 60),
         ),
     )
-
-
-def _throughput(per_second: float) -> str:
-    """Partitions: ``12/s``, ``4.2/s``, ``6/min``."""
-    if per_second >= 1:
-        return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"
-    return f"{per_second * 60:.0f}/min" if per_second else ""
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -212,7 +205,7 @@ def _throughput(per_second: float) -> str:
 def _job_row(job: JobLine, *, alive: bool) -> JobRow:
     word, letter = _job_word(job)
     moving = word == "running" and job.done and job.elapsed
-    rate = job.done / job.elapsed if moving else 0.0
+    speed = job.done / job.elapsed if moving else 0.0
     return JobRow(
         name=clean(job.name, 60),
         user=clean(job.user, 30),
@@ -220,15 +213,10 @@ def _job_row(job: JobLine, *, alive: bool) -> JobRow:
         word=word,
         share=job.done / job.items if job.items else 1.0,
         done=f"{job.done:,} of {job.items:,}",
-        rate=(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s") if rate else "",
-        left=_left((job.items - job.done) / rate) if rate else "",
+        rate=rate(speed) if speed else "",
+        left=about((job.items - job.done) / speed) if speed and job.done < job.items else "",
         note=_note(job, word, alive),
     )
-
-
-def _left(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else duration(whole)
 
 
 def _job_word(job: JobLine) -> tuple[str, str]:
@@ -238,7 +226,8 @@ def _job_word(job: JobLine) -> tuple[str, str]:
         return "stopping", "s"
     if job.paused:
         return "paused", "s"
-    return ("running", "r") if job.running else ("waiting", ".")
+    # Neither runs nor waits what is about to be ended, or to begin its next step.
+    return ("running", "r") if job.running or not job.waiting else ("waiting", ".")
 
 
 def _note(job: JobLine, word: str, alive: bool) -> str:

@@ -72,6 +72,9 @@ class View:
         return f"{self.name}: {self.word}, {self.sentence}"
 
 
+_LONG = 3.0
+"""Seconds after which a partition that says how far it is gets a line of its own."""
+
 RUNNING = ("partition", "done", "for", "node", "doing")
 
 
@@ -87,10 +90,10 @@ def view_of(snapshot: JobSnapshot) -> View:
         summary=summary(snapshot),
         remnant=left_behind(snapshot.name),
         way_back=_way_back(snapshot),
-        done_share=snapshot.items_done / snapshot.items if snapshot.items else 1.0,
+        done_share=_done_share(snapshot),
         segments=segments_of(snapshot.grid),
         cells=cells_of(snapshot.grid),
-        map_label=map_label(len(snapshot.grid)),
+        map_label=_map_label(snapshot),
         node_columns=COLUMNS_AFTER if snapshot.finished else COLUMNS,
         node_rows=tuple(row_of(node, snapshot.finished) for node in shown),
         more_nodes=more,
@@ -101,6 +104,11 @@ def view_of(snapshot: JobSnapshot) -> View:
         steps=" \N{RIGHTWARDS ARROW} ".join(_step(step, snapshot.finished) for step in snapshot.steps),
         running=() if snapshot.finished else tuple(_running(one) for one in snapshot.running if _tells(one)),
     )
+
+
+def _done_share(snapshot: JobSnapshot) -> float:
+    part = snapshot.told or snapshot
+    return part.items_done / part.items if part.items else 1.0
 
 
 def summary(snapshot: JobSnapshot) -> str:
@@ -144,26 +152,35 @@ def _begun(step: StepView) -> bool:
 
 
 def _progress(snapshot: JobSnapshot) -> list[str]:
-    items = count(snapshot.items, "item")
     if snapshot.finished:
-        done = items if _good(snapshot) == snapshot.items else f"{_good(snapshot):,} of {items}"
-        # Items of a stopped job did not fail: nobody ran them.
-        failed = snapshot.items_failed if snapshot.status == JobStatus.FAILED else 0
-        return [f"{done} in {duration(snapshot.elapsed)}", *([f"{failed:,} failed"] if failed else [])]
+        return _ending(snapshot)
     if snapshot.stop_requested:
-        return [f"{_good(snapshot):,} of {items}"]
-    said = [f"{snapshot.items_done:,} of {items}"]
-    if snapshot.items_failed:
-        said.append(f"{snapshot.items_failed:,} failed")
+        return [f"{_good(snapshot):,} of {count(snapshot.items, 'item')}"]
+    part = snapshot.told or snapshot
+    step = "" if snapshot.told is None else f"{clean(snapshot.told.name, 60)} "
+    said = [f"{step}{part.items_done:,} of {count(part.items, 'item')}"]
+    if part.items_failed:
+        said.append(f"{part.items_failed:,} failed")
     if len(snapshot.grid) == 1:
         said += [f"{one.progress:.0%} of it" for one in snapshot.running if one.progress is not None]
-    if snapshot.paused:
-        return said
-    if snapshot.rate is not None:
+    if not snapshot.paused and snapshot.rate is not None:
         said.append(rate(snapshot.rate))
-    if snapshot.remaining is not None:
-        said.append(f"about {about(snapshot.remaining)} left")
+    if not snapshot.paused and snapshot.remaining is not None:
+        said.append(f"about {about(snapshot.remaining)} left" + (" of this step" if step else ""))
     return said
+
+
+def _ending(snapshot: JobSnapshot) -> list[str]:
+    took = duration(snapshot.elapsed)
+    if snapshot.told is not None:
+        part = snapshot.told
+        step = f"{clean(part.name, 60)} {part.items_done - part.items_failed:,} of {count(part.items, 'item')}"
+        return [f"{step} in {took}", *([f"{part.items_failed:,} failed"] if part.items_failed else [])]
+    items = count(snapshot.items, "item")
+    done = items if _good(snapshot) == snapshot.items else f"{_good(snapshot):,} of {items}"
+    # Items of a stopped job did not fail: nobody ran them.
+    failed = snapshot.items_failed if snapshot.status == JobStatus.FAILED else 0
+    return [f"{done} in {took}", *([f"{failed:,} failed"] if failed else [])]
 
 
 def _facts(snapshot: JobSnapshot) -> str:
@@ -189,12 +206,18 @@ def _clock(snapshot: JobSnapshot) -> str:
 def _way_back(snapshot: JobSnapshot) -> tuple[str, str]:
     name = snapshot.name
     if not snapshot.finished:
-        return attach(name), "shows how it goes on, in any notebook"
+        seen = (snapshot.created + timedelta(seconds=snapshot.elapsed)).astimezone()
+        return attach(name), f"shows how it goes on, in any notebook; this is how it was at {seen:%H:%M}"
     if snapshot.status == JobStatus.STOPPED:
         return resume(name), "goes on with what is left"
     if snapshot.status == JobStatus.FAILED:
         return retry(name), "runs what failed once more, and keeps the rest"
     return attach(name), "brings its results back, in any notebook"
+
+
+def _map_label(snapshot: JobSnapshot) -> str:
+    label = map_label(len(snapshot.grid))
+    return label if snapshot.told is None else f"{label} of step {clean(snapshot.told.name, 60)}"
 
 
 def _log_label(snapshot: JobSnapshot) -> str:
@@ -211,8 +234,8 @@ def _step(step: StepView, finished: bool) -> str:
 
 
 def _tells(one: RunningView) -> bool:
-    """Whether the function says how far it is."""
-    return one.progress is not None or bool(one.message)
+    """Whether it says how far it is, and runs long enough to be read: what comes and goes makes the view jump."""
+    return one.seconds >= _LONG and (one.progress is not None or bool(one.message))
 
 
 def _running(one: RunningView) -> tuple[str, ...]:
@@ -221,7 +244,7 @@ def _running(one: RunningView) -> tuple[str, ...]:
 
 
 def _error_line(group: ErrorGroup) -> ErrorLine:
-    message = clean(group.message, 300)
+    message = clean(group.message, 160)
     said = f"{clean(group.error_type, 80)}: {message}" if message else clean(group.error_type, 80)
     return ErrorLine(
         headline=f"{group.count:,} \N{MULTIPLICATION SIGN} {said}",

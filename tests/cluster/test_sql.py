@@ -125,3 +125,11 @@ def test_only_the_tables_that_are_named_are_read(cluster: Any, job: Any, monkeyp
     for table in ("attempts", "events", "logs", "ended_steps"):
         monkeypatch.setattr(Asking, table, refuse)
     assert cluster.sql("WITH events AS (SELECT 1 AS a) SELECT a FROM events, partitions LIMIT 1")["a"].tolist() == [1]
+
+
+def test_whole_numbers_stay_whole_where_one_is_missing_and_in_sums(cluster: Any, job: Any) -> None:
+    found = cluster.sql("SELECT sum(items) AS n, min(partition) FILTER (partition > 99) AS none FROM partitions")
+    assert found["n"].dtype == "int64"
+    events = cluster.sql("SELECT partition, seconds FROM events LEFT JOIN attempts USING (job, partition, attempt)")
+    assert str(events["partition"].dtype) == "Int64"
+    assert str(events["seconds"].dtype) == "float64"

@@ -205,7 +205,7 @@ def test_a_failed_item_is_one_short_error(notebook: Notebook) -> None:
     assert ran.out.splitlines() == [
         "shares: FAILED, 9 of 10 items",
         "JobFailed: shares: 1 of 10 items failed",
-        "  1 x ZeroDivisionError: division by zero, first at item 5 (partition 4)",
+        "  1 x ZeroDivisionError: division by zero, first at item 5 (partition 4); replay with shares.replay(4)",
         "See shares.errors(); everything else is in shares.frame()",
     ]
     traceback = notebook["shares"].errors()["traceback"][0]

@@ -12,12 +12,12 @@ from tests.notebook.conftest import Notebook
 
 @pytest.fixture
 def squares(notebook: Notebook) -> Notebook:
-    notebook.good("%%nbcluster map n in range(8) -o squares -c 2 --progress none\nn * n")
+    notebook.good("%%nbcluster map n in range(8) -o asked -c 2 --progress none\nn * n")
     return notebook
 
 
 def test_the_answer_is_the_value_of_the_cell(squares: Notebook) -> None:
-    ran = squares.good("%%nbcluster sql\nSELECT sum(value::INT) AS total FROM results WHERE name = 'squares'")
+    ran = squares.good("%%nbcluster sql\nSELECT sum(value::INT) AS total FROM results WHERE name = 'asked'")
     assert ran.value["total"].tolist() == [140]
 
 
@@ -25,7 +25,7 @@ def test_the_answer_gets_a_name_and_parameters_are_variables(squares: Notebook) 
     squares.good("import pandas as pd\nleast, weights = 3, pd.DataFrame({'partition': [3], 'weight': [2.5]})")
     query = "SELECT partition, weight FROM partitions JOIN weights USING (partition)\n"
     query += "WHERE job = :job AND partition >= $least"
-    squares.good("job = squares.id")
+    squares.good("job = asked.id")
     ran = squares.good(f"%%nbcluster sql -o heavy\n{query}")
     assert ran.value is None
     assert squares["heavy"].values.tolist() == [[3.0, 2.5]]
@@ -51,21 +51,21 @@ def test_the_equal_call_is_shown(squares: Notebook) -> None:
 
 
 def test_a_picture_shows_itself_once_without_any_backend(squares: Notebook, shell: InteractiveShell) -> None:
-    picture = squares.good("squares.plot()").value
+    picture = squares.good("asked.plot()").value
     assert isinstance(picture, Picture)
     formatter = shell.display_formatter
     assert isinstance(formatter, DisplayFormatter)
     data, metadata = formatter.format(picture)
     assert set(data) == {"image/png", "text/plain"}
-    assert data["text/plain"] == "<Picture overview of squares>"
+    assert data["text/plain"] == "<Picture overview of asked>"
     assert metadata["image/png"]["width"] == 960
 
 
 def test_a_timeline_shows_itself_as_a_picture_over_a_table(squares: Notebook, shell: InteractiveShell) -> None:
-    timeline = squares.good("squares.timeline()").value
+    timeline = squares.good("asked.timeline()").value
     formatter = shell.display_formatter
     assert isinstance(formatter, DisplayFormatter)
     data, _ = formatter.format(timeline)
     assert data["text/html"].startswith("<img ")
-    assert 'alt="squares: 4 partitions on 1 node in' in data["text/html"]
+    assert 'alt="asked: 4 partitions on 1 node in' in data["text/html"]
     assert "seconds" in data["text/plain"]

@@ -12,7 +12,7 @@ import pytest
 from nbcluster.notebook import render
 from nbcluster.notebook.model import summary, view_of, way_on
 from nbcluster.notebook.style import block
-from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepView
+from nbcluster.shown import ErrorGroup, JobSnapshot, NodeView, RunningView, StepPart, StepView
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&\x1b[31mred\x1b[0m\u202egnp.exe\x00"
 
@@ -224,8 +224,71 @@ def test_the_steps_stand_in_one_line() -> None:
     assert line in render.page(view_of(a_snapshot(steps=steps)))
 
 
+@pytest.mark.parametrize(
+    ("snapshot", "line", "effect"),
+    [
+        (a_snapshot(), "%nbcluster attach collatz", "shows how it goes on, in any notebook; this is how it was at"),
+        (completed(), "%nbcluster attach collatz", "brings its results back, in any notebook"),
+        (completed(status="STOPPED"), "%nbcluster resume collatz", "goes on with what is left"),
+        (completed(status="FAILED"), "%nbcluster retry collatz", "runs what failed once more, and keeps the rest"),
+        (completed(name="two words"), '%nbcluster attach "two words"', "brings its results back, in any notebook"),
+    ],
+)
+def test_a_saved_view_says_what_to_type(snapshot: JobSnapshot, line: str, effect: str) -> None:
+    view = view_of(snapshot)
+    assert view.way_back[0] == line
+    assert view.way_back[1].startswith(effect)
+    page = Elements()
+    page.feed(render.page(view))
+    assert f"{line} {effect}" in page.text
+
+
+def test_without_its_style_sheet_a_view_is_still_to_be_read() -> None:
+    page = Elements()
+    error = ErrorGroup("ValueError", "bad date", 7, 3, 31, "Traceback ...")
+    page.feed(render.page(view_of(a_snapshot(errors=(error,), log_tail="item 4", log_partition=2))))
+    for words in (
+        "collatz running 4,120 of 10,000 items, 824/s, about 7 s left",
+        " 3 completed,  2 running,  5 pending of 10 partitions",
+        "7 \N{MULTIPLICATION SIGN} ValueError: bad date, first in partition 3 (item 31)",
+        "Output of partition 2, last lines",
+    ):
+        assert words in page.text
+    assert "RRRR" not in render.page(view_of(a_snapshot(grid="r" * 400)))
+
+
+def test_a_job_that_goes_on_is_said_to_since_roughly_when() -> None:
+    def facts(**changes: Any) -> str:
+        return view_of(a_snapshot(**changes)).facts.partition(" started")[0]
+
+    assert facts(elapsed=2.0) == "just begun \N{MIDDLE DOT}"
+    assert facts(elapsed=14.9) == "10 s elapsed \N{MIDDLE DOT}"
+    assert facts(elapsed=200.0) == facts(elapsed=239.0) == "3 min elapsed \N{MIDDLE DOT}"
+    assert "20" in view_of(a_snapshot(elapsed=200_000.0)).facts  # the day, when it is another one
+
+
+def test_a_job_of_several_steps_tells_of_the_one_that_runs() -> None:
+    steps = (
+        StepView("load", "PARTITIONED", "STARTED", False, 3, 10, 2),
+        StepView("sum", "AGGREGATE", "CREATED", False),
+    )
+    part = StepPart("load", 60, 12, 1)
+    waiting = a_snapshot(items=1, items_done=0, partitions={"PENDING": 1}, steps=steps, told=part, rate=4.0)
+    view = view_of(waiting)
+    assert view.headline == "collatz: running, load 12 of 60 items, 1 failed, 4/s, about 12 s left of this step"
+    assert view.map_label == "10 partitions of step load"
+    assert view.done_share == 0.2
+    assert view.summary == "collatz: STARTED, 0 of 1 item"
+    ended = replace(waiting, status="FAILED", told=replace(part, items_done=60))
+    assert view_of(ended).headline == "collatz: failed, load 59 of 60 items in 5.0 s, 1 failed"
+
+
 def test_what_a_partition_says_of_its_progress_is_shown_and_escaped() -> None:
-    running = (RunningView(3, "lab-1", 12.2, 0.4, HOSTILE), RunningView(4, "lab-2", 1.0, None, ""))
+    running = (
+        RunningView(3, "lab-1", 12.2, 0.4, HOSTILE),
+        RunningView(4, "lab-2", 9.0, None, ""),
+        RunningView(5, "lab-2", 1.0, 0.9, "short"),
+    )
     view = view_of(a_snapshot(running=running))
     assert len(view.running) == 1
     assert view.running[0][:4] == ("3", "40%", "10 s", "lab-1")

@@ -188,6 +188,9 @@ class Buttons:
     def update(self, view: View) -> None:
         self.told.append(view.word)
 
+    def stays(self, view: View) -> bool:
+        return False
+
     def close(self) -> None:
         self.told.append("closed")
 

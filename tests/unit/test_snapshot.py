@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from nbcluster.ledger import Ledger
-from nbcluster.lifecycle import JobStatus, NodeStatus
+from nbcluster.lifecycle import JobStatus, NodeStatus, StepKind
 from nbcluster.obstacles import obstacles
-from nbcluster.records import Node, Progress
+from nbcluster.records import Node, Progress, StepRow
 from nbcluster.shown import JobSnapshot, NodeWork, Standing, Tally, pace, pace_of_all
-from nbcluster.snapshot import node_views, progress_of
+from nbcluster.snapshot import node_views
+from nbcluster.stepwatch import StepMoment, worth_showing
 from tests.builders import PYTHON, a_node, a_progress
 
 URL = "sqlite:///cluster.db"
@@ -146,14 +146,39 @@ def test_a_pause_does_not_slow_the_pace() -> None:
     assert pace(replace(before, recent_seconds=30.0)) == pace(replace(before, recent_seconds=1.0))
 
 
-def test_the_progress_is_that_of_tally_and_ledger() -> None:
+def test_the_progress_of_a_step_at_one_moment() -> None:
     standing = Standing(JobStatus.STARTED, stop_requested=True, paused=False, ended=None, elapsed=1.0)
-    ledger = Ledger()
-    ledger.items_done, ledger.items_failed = 40, 12
-    progress = progress_of(standing, Tally("ccfsr..", 70), ledger)
+    progress = StepMoment(Tally("ccfsr..", 70), 40, 12, (), (), (), None).progress(standing)
     assert (progress.pending, progress.claimed, progress.completed, progress.failed) == (2, 1, 2, 2)
     assert (progress.cancelled, progress.items, progress.items_done, progress.items_failed) == (1, 70, 40, 12)
     assert progress.stop_requested
+
+
+# --- which step tells most -----------------------------------------------------------------------
+
+
+def a_step(name: str, status: JobStatus, not_run: bool = False) -> StepRow:
+    return StepRow(1, name, StepKind.PARTITIONED, status, "items", "round_robin", "", (), None, not_run)
+
+
+@pytest.mark.parametrize(
+    ("load", "clean", "score", "shown"),
+    [
+        (a_step("load", JobStatus.STARTED), JobStatus.CREATED, JobStatus.CREATED, "load"),
+        (a_step("load", JobStatus.COMPLETED), JobStatus.STARTED, JobStatus.CREATED, "clean"),
+        (a_step("load", JobStatus.COMPLETED), JobStatus.COMPLETED, JobStatus.CREATED, "score"),
+        (a_step("load", JobStatus.STARTED), JobStatus.COMPLETED, JobStatus.STARTED, "score"),
+        (a_step("load", JobStatus.COMPLETED), JobStatus.COMPLETED, JobStatus.FAILED, "score"),
+    ],
+)
+def test_the_step_that_tells_most(load: StepRow, clean: JobStatus, score: JobStatus, shown: str) -> None:
+    main = a_step("score", score)
+    assert worth_showing([load, a_step("clean", clean), main], main).name == shown
+
+
+def test_the_step_that_brought_the_job_down_tells_most() -> None:
+    main = a_step("score", JobStatus.FAILED, not_run=True)
+    assert worth_showing([a_step("load", JobStatus.FAILED), main], main).name == "load"
 
 
 # --- plain figures -------------------------------------------------------------------------------
