@@ -36,11 +36,11 @@ class Finding:
     @property
     def lines(self) -> list[str]:
         """For a terminal; a command stays on one line, to be copied."""
-        seen = textwrap.wrap(self.seen, 99, break_long_words=False, break_on_hyphens=False) or [""]
+        seen = textwrap.wrap(printable(self.seen), 99, break_long_words=False, break_on_hyphens=False) or [""]
         said = [f"{self.result:<9}{self.check:<12}{seen[0]}", *(_INDENT + more for more in seen[1:])]
-        cure = f"cure: {self.cure}" if self.cure else "cure"
+        cure = f"cure: {printable(self.cure)}" if self.cure else "cure"
         if self.command:
-            return [*said, f"{_INDENT}{cure}:", f"{_INDENT}    {self.command}"]
+            return [*said, f"{_INDENT}{cure}:", f"{_INDENT}    {printable(self.command)}"]
         return [*said, f"{_INDENT}{cure}"] if self.cure else said
 
 
@@ -83,6 +83,11 @@ class Diagnosis:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return display.mimebundle(self)
+
+
+def printable(text: str) -> str:
+    """Text without what could act on a terminal or turn the line around: names of jobs and nodes are foreign."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def listed(names: Sequence[str], most: int = _NAMES) -> str:

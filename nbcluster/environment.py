@@ -64,8 +64,9 @@ def imported() -> frozenset[str]:
 
 def used(namespace: Mapping[str, object]) -> frozenset[str]:
     """The packages that the values of a namespace come from: modules, functions and classes, and kinds of values."""
-    names = {name for name in namespace if not name.startswith("_")} - _SHELL_NAMES
-    return _packages_of({top for name in names for top in _origins(namespace[name])})
+    known = dict(namespace)  # another thread may bind a name meanwhile
+    names = {name for name in known if not name.startswith("_")} - _SHELL_NAMES
+    return _packages_of({top for name in names for top in _origins(known[name])})
 
 
 # What IPython itself puts beside the names of the notebook.

@@ -141,7 +141,15 @@ class _Identity:
         content = {name: value for name, value in content.items() if name not in slots}
         return self._all("class", one.__qualname__, list(one.__bases__), type(one), sorted(slots), content)
 
+    def _cached(self, function: Any) -> bytes:
+        """A function behind ``lru_cache``."""
+        if payload.by_reference(function):
+            return self._importable(function.__module__, function.__qualname__)
+        return self._all("cached", function.__wrapped__, function.cache_parameters())
+
     def _module(self, module: types.ModuleType) -> bytes:
+        if module.__name__ in payload.travelling:
+            return self._all("module", module.__name__, payload.travelling[module.__name__])
         return self._importable(module.__name__, "")
 
     def _importable(self, module: str, name: str) -> bytes:
@@ -202,6 +210,7 @@ class _Identity:
 _Describe = Callable[[_Identity, Any], bytes]
 _DESCRIBED: tuple[tuple[Any, _Describe], ...] = (
     (types.FunctionType, _Identity._function),
+    (payload.Cached, _Identity._cached),
     (types.CodeType, _Identity._code),
     (type, _Identity._class),
     (types.ModuleType, _Identity._module),

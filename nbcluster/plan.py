@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nbcluster import identity, payload
@@ -53,11 +53,12 @@ def make_plan(
     prepared = prepare(function, source, mode, options, slots, settings)
     main = prepared.main
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
-    measured = _sampled(prepared, settings, sample) if sample else _remembered(store, function)
     sizes = tuple(part.items for part in main.parts)
     with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
         captures = tuple(payload.captures_of(function, limit))
         packages = tuple(sorted(payload.packages_of(function)))
+        code_id = identity.of_function(function)
+    measured = _sampled(prepared, settings, sample) if sample else _remembered(store, code_id)
     owners = _owners(store, settings, main)
     return Plan(
         # The name that would be made up has random letters: nothing to remember.
@@ -110,8 +111,8 @@ def obstacle_of(node: Node, require: Sequence[str], silent_after: float) -> str:
 # --- how long -------------------------------------------------------------------------
 
 
-def _remembered(store: Store, function: Callable[..., Any]) -> Measured | None:
-    speed = store.history.speed(identity.of_function(function))
+def _remembered(store: Store, code_id: str) -> Measured | None:
+    speed = store.history.speed(code_id)
     return None if speed is None else remembered(*speed)
 
 

@@ -108,7 +108,7 @@ class Plan:
         sizes = sorted(set(self.sizes))
         each = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         split = f"{_count(self.items, 'item')} in {_count(self.partitions, 'partition')}"
-        return f"Plan of {self.name}: {split} of {each}, by {self.strategy}; nothing was run or stored"
+        return f"Plan of {self.name}: {split} of {each}, by {self.strategy}; nothing was stored"
 
     def _node_rows(self) -> list[tuple[str, ...]]:
         return [
@@ -118,7 +118,8 @@ class Plan:
 
     def _remarks(self) -> list[str]:
         if not any(not node.obstacle for node in self.nodes):
-            return ["No node could run it now; it would wait for one: nbcluster-node, or %nbcluster up 2"]
+            start = "" if self.nodes else ": %nbcluster up 2 starts two on this machine"
+            return [f"No node could run it now; it would wait for one that can{start}"]
         if self.unassigned:
             return [f"{_count(self.unassigned, 'partition')} for whichever node is free"]
         return []

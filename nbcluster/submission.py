@@ -128,14 +128,17 @@ def packed(
 ) -> PreparedStep:
     """A step with its function packed, and identified if the job has a name."""
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
+    modules = payload.modules_of(payload.modules_named(options.ship))
+    with payload.by_value(modules):  # what travels with the function counts as it is, and not by its name
+        code_id = identity.of_function(function) if options.name is not None else ""
     source = options.source if options.source is not None and name == MAIN else source_of(function)
     return PreparedStep(
         name=name,
         kind=kind,
         mode=mode,
-        function=payload.pack_function(function, limit, payload.modules_of(payload.modules_named(options.ship))),
+        function=payload.pack_function(function, limit, modules),
         source=source,
-        code_id=identity.of_function(function) if options.name is not None else "",
+        code_id=code_id,
         **more,
     )
 

@@ -7,7 +7,7 @@ words that stay, so that a view of a cluster at rest sends nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nbcluster.cluster_snapshot import ClusterSnapshot, JobLine
 from nbcluster.diagnosis import listed
@@ -60,8 +60,9 @@ class ClusterView:
     jobs: tuple[JobRow, ...]
     more_jobs: str
     happenings: tuple[str, ...]
-    closed: str = ""
-    """When the view was ended, for the form that stays."""
+    at: str = field(default="", compare=False)
+    """When it was seen, by the reader's clock; told when the view has ended."""
+    closed: bool = False
 
     @property
     def headline(self) -> str:

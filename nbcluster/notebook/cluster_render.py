@@ -15,7 +15,7 @@ _CLASS_OF = {"c": "nbc-c", "r": "nbc-r", "f": "nbc-f", "s": "nbc-s", ".": "nbc-p
 
 def head(view: ClusterView) -> str:
     """State, how many of what, and where."""
-    closed = f" \N{MIDDLE DOT} {escape(view.closed)}" if view.closed else ""
+    closed = f" \N{MIDDLE DOT} as it was at {escape(view.at)}" if view.closed else ""
     return (
         f'<div class="nbc-head"><b class="nbc-name">cluster</b> {_chip(view.letter, view.word)} '
         f'<span>{escape(view.sentence)}</span></div><div class="nbc-dim">{escape(view.url)}{closed}</div>'

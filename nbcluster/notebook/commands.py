@@ -91,7 +91,7 @@ _JOB = Positional("job", "JOB", _JOB_DOC, required=True)
 _NUMBER = Positional("partition", "PARTITION", "its number, from 0", parse=index)
 
 _PLANNING = (
-    Option(("--dry-run",), "dry_run", "show what would happen, and run and store nothing"),
+    Option(("--dry-run",), "dry_run", "show what would happen; no node runs anything, nothing is stored"),
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
 _COMMON = (*_BLOCK, _FRESH, _SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)

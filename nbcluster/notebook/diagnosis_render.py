@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from nbcluster.diagnosis import Diagnosis, Finding, Result
+from nbcluster.diagnosis import Diagnosis, Finding, Result, printable
 from nbcluster.notebook.style import SCOPE, STYLE
 
 _CLASS_OF = {Result.OK: "nbc-c", Result.NOTE: "nbc-s", Result.PROBLEM: "nbc-f"}
@@ -30,9 +30,9 @@ def page(diagnosis: Diagnosis) -> str:
 
 
 def _row(finding: Finding) -> str:
-    cure = f'<div class="nbc-dim">{escape(finding.cure)}</div>' if finding.cure else ""
-    command = f'<pre class="nbc-text">{escape(finding.command)}</pre>' if finding.command else ""
+    cure = f'<div class="nbc-dim">{escape(printable(finding.cure))}</div>' if finding.cure else ""
+    command = f'<pre class="nbc-text">{escape(printable(finding.command))}</pre>' if finding.command else ""
     return (
         f'<tr><td><span class="nbc-chip {_CLASS_OF[finding.result]}">{finding.result}</span></td>'
-        f"<td>{escape(finding.check)}</td><td>{escape(finding.seen)}{cure}{command}</td></tr>"
+        f"<td>{escape(finding.check)}</td><td>{escape(printable(finding.seen))}{cure}{command}</td></tr>"
     )

@@ -57,7 +57,8 @@ _LINES = """
 .nbcluster-view .nbc-bar .nbc-f { background-image: repeating-linear-gradient(90deg,
   rgba(255, 255, 255, 0.45) 0 1px, transparent 1px 4px); }
 .nbcluster-view .nbc-small { width: 120px; margin: 0; display: inline-flex; vertical-align: middle; }
-.nbcluster-view .nbc-wrapped { white-space: normal; overflow-wrap: anywhere; }
+.nbcluster-view .nbc-wrapped { display: inline-block; min-width: 200px; white-space: normal;
+  overflow-wrap: break-word; }
 .nbcluster-view table.nbc-table.nbc-findings td { vertical-align: top; }
 .nbcluster-view table.nbc-table.nbc-findings td:last-child { white-space: normal; overflow-wrap: anywhere; }
 .nbcluster-view table.nbc-findings pre.nbc-text { margin: 2px 0 4px 0; }

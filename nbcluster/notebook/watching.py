@@ -6,10 +6,10 @@ ended, or the kernel ends.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.notebook import cluster_model, front_end
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 INTERVAL = 1.0
 """Seconds between two looks at a cluster at most."""
 
-_SHARE = 10
-"""A look that takes long is repeated only after so many times as long."""
-
 _open: dict[str, LiveView[ClusterView]] = {}
-"""The views that are open, by the cell that shows them."""
+"""The views that are open, by the cell that shows them: run again, it ends the one before."""
 
 
 def watch(shown: Cluster | JobHandle, shell: Any, wanted: str = "auto") -> None:
@@ -58,8 +55,12 @@ def watch_cluster(cluster: Cluster, wanted: str, shell: Any) -> None:
         skin.end(cluster_model.view_of(cluster.snapshot()))
         return
     view = LiveView(of_cluster(cluster), skin, INTERVAL, unprompted=1)
-    closing.then = view.finish
-    _take_the_place(shell, view)
+    cell = _cell(shell)
+    closing.then = partial(_end, cell, view)
+    if cell in _open:
+        _end(cell, _open[cell])
+    if cell:
+        _open[cell] = view
     view.start()
 
 
@@ -67,37 +68,27 @@ def of_cluster(cluster: Cluster) -> Subject[ClusterView]:
     """A cluster as the subject of a view."""
     return Subject(
         name="view-cluster",
-        look=SparingLook(lambda: cluster_model.view_of(cluster.snapshot()), lambda: cluster.store.closed),
+        look=Looking(lambda: cluster_model.view_of(cluster.snapshot()), lambda: cluster.store.closed),
         finished=lambda _: cluster.store.closed,
         noted=cluster_model.noted,
         left_behind=lambda view: "The kernel that showed this has ended. See it again with %nbcluster watch",
         subscribe=lambda _: lambda: None,
-        last=lambda view: replace(view, closed=f"as it was at {datetime.now():%H:%M:%S}"),  # noqa: DTZ005 -- the reader's clock
+        last=lambda view: replace(view, closed=True),
     )
 
 
-class SparingLook:
-    """Looks, and gives what it saw last while looking again would cost too much of the time, or is over."""
+class Looking:
+    """What the cluster looks like; when its connection is closed, what it looked like last."""
 
-    def __init__(
-        self,
-        look: Callable[[], ClusterView],
-        over: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, look: Callable[[], ClusterView], over: Callable[[], bool]) -> None:
         self._look = look
         self._over = over
-        self._clock = clock
         self._seen: ClusterView | None = None
-        self._not_before = 0.0
 
     def __call__(self) -> ClusterView:
         """The view now, or as it was last seen."""
-        began = self._clock()
-        if self._seen is None or not (began < self._not_before or self._over()):
-            self._seen = self._look()
-            ended = self._clock()
-            self._not_before = ended + _SHARE * (ended - began) - INTERVAL
+        if self._seen is None or not self._over():
+            self._seen = replace(self._look(), at=f"{datetime.now():%H:%M:%S}")  # noqa: DTZ005 -- the reader's clock
         return self._seen
 
 
@@ -138,11 +129,12 @@ class CloseButton:
                 part.close()
 
 
-def _take_the_place(shell: Any, view: LiveView[ClusterView]) -> None:
-    """End the view that the same cell showed when it was run before."""
-    cell = str((shell.get_parent().get("metadata") or {}).get("cellId") or "")
-    before = _open.pop(cell, None)
-    if before is not None:
-        before.finish()
-    if cell:
-        _open[cell] = view
+def _cell(shell: Any) -> str:
+    """The cell that runs, whenever it is run; nothing where the front end does not say."""
+    return str((shell.get_parent().get("metadata") or {}).get("cellId") or "")
+
+
+def _end(cell: str, view: LiveView[ClusterView]) -> None:
+    view.finish()
+    if _open.get(cell) is view:
+        del _open[cell]

@@ -28,6 +28,7 @@ from nbcluster.payload.modules import in_place as in_place
 from nbcluster.payload.modules import modules_named as modules_named
 from nbcluster.payload.modules import modules_of as modules_of
 from nbcluster.payload.pickling import Buffer as Buffer
+from nbcluster.payload.pickling import Cached as Cached
 from nbcluster.payload.pickling import OverLimit as OverLimit
 from nbcluster.payload.pickling import by_reference as by_reference
 from nbcluster.payload.pickling import content as content
@@ -35,6 +36,7 @@ from nbcluster.payload.pickling import dump as dump
 from nbcluster.payload.pickling import is_plain as is_plain
 from nbcluster.payload.pickling import load as load
 from nbcluster.payload.pickling import reduced as reduced
+from nbcluster.payload.pickling import travelling as travelling
 from nbcluster.payload.sources import cell_sources
 from nbcluster.payload.sources import install_sources as install_sources
 

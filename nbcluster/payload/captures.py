@@ -82,7 +82,7 @@ def _is_imported(value: Any) -> bool:
 
 
 def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> set[str]:
-    """The packages outside of the standard library that a function imports by name wherever it runs."""
+    """The packages outside of the standard library that a function, with what it captured, imports wherever it runs."""
     seen = set() if seen is None else seen
     seen.add(id(function))
     found: set[str] = set()
@@ -92,6 +92,8 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
         elif _is_imported(value):
             name = value.__name__ if isinstance(value, types.ModuleType) else str(value.__module__)
             found.add(name.partition(".")[0])
+        elif by_reference(type(value)):  # a frame needs pandas to be rebuilt
+            found.add(type(value).__module__.partition(".")[0])
     return found - sys.stdlib_module_names
 
 

@@ -60,7 +60,8 @@ def dump(value: Any, limit: int | None = None) -> bytes:
 travelling: dict[str, dict[str, Any]] = {}
 """The contents of the modules that are pickled by value just now, by name; see ``modules.by_value``."""
 
-_Cached = type(lru_cache(max))
+Cached = type(lru_cache(max))
+"""What ``lru_cache`` makes of a function."""
 
 
 @contextlib.contextmanager
@@ -99,7 +100,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     """cloudpickle's, with modules that travel and cached functions."""
 
     dispatch_table: ClassVar[ChainMap[Any, Any]] = ChainMap(
-        {types.ModuleType: _reduce_module, _Cached: _reduce_cached}, cloudpickle.Pickler.dispatch_table
+        {types.ModuleType: _reduce_module, Cached: _reduce_cached}, cloudpickle.Pickler.dispatch_table
     )
 
 

@@ -142,7 +142,7 @@ def _edges(seconds: Floats) -> tuple[Floats, bool]:
     bins = int(np.clip(np.sqrt(len(seconds)) * 2, 5, 48))
     if high > 30 * low and len(seconds) > 10:
         return np.geomspace(low * 0.95, high * 1.05, bins + 1), True
-    return np.linspace(0.0 if low < 0.5 * high else low * 0.8, high * 1.05, bins + 1), False
+    return np.linspace(0.0, high * 1.05, bins + 1), False
 
 
 def _counted(seconds: Floats, edges: Floats) -> Floats:

@@ -64,7 +64,7 @@ def headline(story: Story) -> str:
     total, time = count(story.partitions, "partition"), lasting(story.length)
     done = int(story.runs.completed.sum()) + story.carried
     if story.state == "COMPLETED":
-        said = f"{total}{on} in {time}"
+        said = f"{total}{on} in {time}" + (f", {story.carried:,} of them done before" if story.carried else "")
     elif story.going_on:
         said = f"{done:,} of {total} done{on} after {time}"
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from nbcluster.errors import InputError
 from nbcluster.plots import facts, gantt, panels
 from nbcluster.plots.curves import durations, rate, scaling
-from nbcluster.plots.paper import Picture, a_picture, title
+from nbcluster.plots.paper import Picture, a_picture, above_row, title
 from nbcluster.plots.runs import Story
 from nbcluster.spans import Execution
 
@@ -101,7 +101,7 @@ def _durations(story: Story, figsize: Size | None) -> Picture:
         found = durations(story)
         panels.draw_durations(axes, story, found)
         told = panels.name_steps(axes, story, found)
-        title(axes, facts.of_durations(story, found), width=width - 1.0, above=26 if told else 8)
+        title(axes, facts.of_durations(story, found), width=width - 1.0, above=above_row(told))
     return picture
 
 

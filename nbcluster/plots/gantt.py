@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from nbcluster.plots.curves import load, moved
 from nbcluster.plots.facts import TIMES, lasting, node_names
 from nbcluster.plots.lanes import Seats, seats_of
-from nbcluster.plots.paper import BAND, INK, MARKS, PALE, STEPS, nothing, row_of, seconds_axis
+from nbcluster.plots.paper import BAND, INK, MARKS, PALE, STEPS, above_row, nothing, row_of, seconds_axis
 from nbcluster.plots.runs import Fate, Flags, Floats, Runs, Story
 
 _MOST_BARS = 3000
@@ -59,8 +59,9 @@ class Chart:
     @property
     def above(self) -> float:
         """Points between panel and title: room for the line that tells what colours mean."""
-        told = len(self.kinds) > 1 if self.seats is not None else set(_TROUBLE) & set(self.story.fates)
-        return 26.0 if told else 8.0
+        if self.seats is None:
+            return above_row(len(set(_TROUBLE) & set(self.story.fates)))
+        return above_row(len(self.kinds) if len(self.kinds) > 1 else 0)
 
     def height(self, least: float = 2.2, most: float = 9.0) -> float:
         """A good height of the picture in inches."""

@@ -53,8 +53,9 @@ def _name_areas(axes: Axes, times: Floats, areas: Sequence[tuple[str, Floats, st
     for name, values, ink in areas:
         place, low, high = _roomiest(below, below + values)
         if high - low >= _LABELLED * top:
+            hatched = {"facecolor": MARKS[Fate.FAILED].colour, "edgecolor": "none", "pad": 1.2}
             axes.text(times[place], (low + high) / 2, name, ha="center", va="center", color=ink, fontsize=9.5,
-                      fontweight="bold")  # fmt: skip
+                      fontweight="bold", bbox=hatched if name == "failed" else None)  # fmt: skip
             if name == "waiting" and thin is not None:
                 _point_at(axes, times, thin, (times[place], (low + high) / 2 - 0.11 * top))
         elif name == "running":
@@ -173,13 +174,13 @@ def _name_stragglers(axes: Axes, story: Story, found: Durations) -> None:
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-def name_steps(axes: Axes, story: Story, found: Durations | None) -> bool:
-    """A line above the panel that tells the steps' colours; whether there are several to tell."""
+def name_steps(axes: Axes, story: Story, found: Durations | None) -> int:
+    """A line above the panel that tells the steps' colours, when there are several; gives how many."""
     if found is None or len(found.counts) < 2:
-        return False
+        return 0
     colours = _colours(story)
     row_of(axes, [Patch(facecolor=colours[step], label=step) for step, _ in found.counts])
-    return True
+    return len(found.counts)
 
 
 def _colours(story: Story) -> dict[str, str]:

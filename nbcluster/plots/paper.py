@@ -165,11 +165,20 @@ class _Scaled(MaxNLocator):
         return np.asarray(super().tick_values(vmin / self._scale, vmax / self._scale)) * self._scale
 
 
+_IN_A_ROW = 6
+
+
+def above_row(number: int) -> float:
+    """Points between panel and title: room for so many things in rows that tell what colours and marks mean."""
+    return 8.0 if not number else 11.0 + 15.0 * -(-number // _IN_A_ROW)
+
+
 def row_of(axes: Axes, handles: list[Any]) -> None:
     """A line above the panel that tells what colours and marks mean."""
     axes.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(-0.005, 1.0), ncols=min(len(handles), 6), frameon=False,
-        fontsize=9, handlelength=1.5, handleheight=1.0, columnspacing=1.4, borderaxespad=0.1, borderpad=0.2,
+        handles=handles, loc="lower left", bbox_to_anchor=(-0.005, 1.0), ncols=min(len(handles), _IN_A_ROW),
+        frameon=False, fontsize=9, handlelength=1.5, handleheight=1.0, columnspacing=1.4, borderaxespad=0.1,
+        borderpad=0.2,
     )  # fmt: skip
 
 

@@ -74,6 +74,8 @@ def test_a_job_is_listed_with_its_partitions_and_what_it_printed(nbcluster: Run,
     (listed,) = records(nbcluster("jobs", "--json"))
     assert (listed["job"], listed["name"], listed["state"]) == (job.id, "sevenths", "FAILED")
     assert (listed["items"], listed["done"], listed["failed"]) == (10, 10, 1)
+    assert records(nbcluster("jobs", "--since", "1h", "--json")) == [listed]
+    assert "no job was submitted here in the last 1ms" in nbcluster("jobs", "--since", "1ms").stdout
 
     partitions = list(csv.DictReader(io.StringIO(nbcluster("partitions", "sevenths", "--csv").stdout)))
     assert [part["state"] for part in partitions] == ["COMPLETED"] * 7 + ["FAILED"] + ["COMPLETED"] * 2

@@ -92,6 +92,7 @@ def test_what_travels_is_named_largest_first(cluster: Any) -> None:
     look_here = _of_a_notebook(look_up, {"LOOKUP": LOOKUP, "TABLE": TABLE})
     use = _of_a_notebook(use, {"pd": pd, "look_here": look_here})
     plan = cluster.plan(use, range(4))
+    assert cluster.plan(_of_a_notebook(look_up, {"LOOKUP": TABLE}), range(4)).packages == ("pandas",)
     assert {one.name for one in plan.captures} == {"look_here", "LOOKUP (in look_here)", "small"}
     sizes = [one.size for one in plan.captures]
     assert sizes == sorted(sizes, reverse=True)
@@ -186,11 +187,9 @@ def test_what_makes_no_sense_is_refused(cluster: Any, options: dict[str, Any], s
 def test_it_shows_itself_as_text_and_as_a_table(cluster: Any) -> None:
     plan = cluster.plan(_of_a_notebook(look_up, {"LOOKUP": LOOKUP}), range(100), name="<b>", chunk=7)
     text, html = repr(plan), plan._repr_html_()
-    assert text.startswith(
-        "Plan of <b>: 100 items in 15 partitions of 2 to 7, by round_robin; nothing was run or stored"
-    )
+    assert text.startswith("Plan of <b>: 100 items in 15 partitions of 2 to 7, by round_robin; nothing was stored")
     assert "Plan of &lt;b&gt;: 100 items" in html
-    for word in ("LOOKUP", "dict", plan.nodes[0].node, "nothing was run or stored"):
+    for word in ("LOOKUP", "dict", plan.nodes[0].node, "nothing was stored"):
         assert word in text
         assert word in html
     assert html.count("<table") == html.count("</table>") == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -137,6 +139,44 @@ def test_names_travel_as_they_are_now(cluster: Any, helper: ModuleType) -> None:
     assert cluster.map(lambda n: helper.RATE * n, [1], ship="helper").results() == [10]
     helper.scaled.cache_clear()
     assert cluster.map(helper.scaled, [1], ship="helper").results() == [10]
+
+
+def test_what_the_module_is_now_belongs_to_the_code(cluster: Any, helper: ModuleType) -> None:
+    def ids(**options: Any) -> tuple[int, int]:
+        through_module = cluster.map(through(helper, "scaled"), [1], name="through", **options)
+        of_module = cluster.map(helper.scaled, [1], name="of", **options)
+        return through_module.wait().id, of_module.wait().id
+
+    first = ids(ship="helper")
+    assert ids(ship="helper") == first
+    helper.RATE = 10
+    second = ids(ship="helper")
+    assert not set(first) & set(second)
+    assert cluster.plan(helper.scaled, [1], ship="helper").measured.partitions == 1
+    assert cluster.job("of").results() == [10]
+
+
+IDENTITY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import helper
+from nbcluster import identity, payload
+with payload.by_value(payload.modules_of(["helper"])):
+    print(identity.of_function(lambda n: helper.convert(n)), identity.of_function(helper.convert))
+"""
+
+
+def test_every_kernel_takes_the_module_for_the_same(helper: ModuleType, beside: Path) -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", IDENTITY, str(beside)], env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(said) == 1
+    before, _, after = said.pop().partition(" ")
+    assert before != after.strip()
 
 
 def test_another_version_is_another_module_in_the_same_process(lab: Lab, beside: Path) -> None:

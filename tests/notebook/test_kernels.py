@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import nbcluster as nb
 from tests.notebook.kernels import Kernel, of_type, printed, shown
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180, method="thread")
 
@@ -109,18 +110,26 @@ def test_the_stop_button_stops_and_resume_goes_on(kernel: Kernel) -> None:
     assert printed(messages) == f"COMPLETED {sum(range(100))}\n"
 
 
-def test_the_second_press_of_the_stop_button_leaves_at_once(kernel: Kernel) -> None:
-    held = "%%nbcluster map n in range(2) -p 2 -o held --fresh\nimport signal, time, nbcluster\n"
-    held += "signal.signal(signal.SIGINT, signal.SIG_IGN)\nnbcluster.current().progress(0, 'deaf')\ntime.sleep(60)"
-    kernel.run("import os\nos.environ['NBCLUSTER_INTERRUPT_GRACE'] = '60'")
-    sent = kernel.send(held, front_end=True)
-    kernel.until(lambda m: m["msg_type"] == "comm_msg" and str(m["content"]).count("deaf") == 2)
-    kernel.manager.interrupt_kernel()
-    kernel.until(lambda m: m["msg_type"] == "comm_msg" and "stopping" in str(m["content"]))
-    kernel.manager.interrupt_kernel()
-    (message,) = of_type(kernel.until_idle(sent), "error")
-    assert message["content"]["evalue"] == "held: left while it stops; look at it again with %nbcluster attach held"
-    kernel.run("held.cancel(now=True)")
+def test_the_second_press_of_the_stop_button_leaves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBCLUSTER_URL", f"sqlite:///{tmp_path / 'cluster.db'}")
+    monkeypatch.setenv("NBCLUSTER_INTERRUPT_GRACE", "60")
+    held = "%%nbcluster map n in range(2) -p 2 -o held\nimport signal, time\n"
+    held += "signal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
+    with nb.connect() as cluster:
+        cluster.up(1, slots=2)
+        kernel = Kernel(dict(os.environ))
+        kernel.run("%load_ext nbcluster")
+        sent = kernel.send(held, front_end=True)
+        kernel.until(lambda m: "2 running" in str(m["content"]))
+        kernel.manager.interrupt_kernel()
+        wait_until(lambda: cluster.job("held").snapshot().stop_requested)
+        kernel.manager.interrupt_kernel()
+        (message,) = of_type(kernel.until_idle(sent), "error")
+        assert message["content"]["evalue"] == "held: left while it stops; look at it again with %nbcluster attach held"
+        assert not cluster.job("held").done()
+        kernel.stop()
+        cluster.cancel("held", now=True)
+        cluster.down()
 
 
 def test_the_end_of_the_kernel_stops_no_job(cluster_url: str) -> None:

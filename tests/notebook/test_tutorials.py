@@ -75,6 +75,13 @@ def test_what_is_stored_can_be_read_without_a_kernel(path: Path) -> None:
 
 
 @every_tutorial
+def test_a_live_view_is_stored_as_a_reader_saw_it(path: Path) -> None:
+    for cell in code_cells(read(path)):
+        if "live-view" in cell.metadata.get("tags", []):
+            assert any("nbcluster-view" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
+
+
+@every_tutorial
 def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:
     found = [match for text in stored_texts(read(path)) for match in _MACHINE.findall(text)]
     assert found == []

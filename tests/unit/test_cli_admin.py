@@ -69,6 +69,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureF
     [
         (["nodes", "--jsn"], "unrecognized arguments: --jsn; nbcluster --help tells more"),
         (["partitions"], "the following arguments are required: JOB; nbcluster partitions --help tells more"),
+        (["jobs", "--since", "soon"], "--since: 'soon' is no duration; write for example 3s, 500ms or 2m"),
         (["init", "--drop"], "--drop goes with --print: nbcluster prints the statements and drops nothing by itself"),
         (["nodes", "--url", "mysql://localhost/x"], "'mysql' is no database that nbcluster can meet in; "),
         (["nodes", "--url", "nonsense"], "'nonsense' is no database URL; "),

@@ -50,6 +50,13 @@ def test_a_long_sentence_is_wrapped_and_a_command_is_not() -> None:
     assert lines[-1].strip() == finding.command
 
 
+def test_foreign_names_cannot_repaint_a_terminal() -> None:
+    evil = "job\x1b[2J\u202e\nnext"
+    finding = Finding("jobs", Result.PROBLEM, evil, evil, evil)
+    assert not set(str(Diagnosis([finding]))) & set("\x1b\u202e")
+    assert len(finding.lines) == 3
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c"), ("abcde", "a, b, c and 2 more")],

@@ -255,3 +255,17 @@ def test_a_module_that_travels_by_value_counts_by_its_code() -> None:
         assert identity.of_function(code) != identity.of_function(function)
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_a_cached_function_counts_by_its_code() -> None:
+    def made(text: str) -> Any:
+        space: dict[str, Any] = {"__name__": "__main__"}
+        exec(f"import functools\n{text}\ndef use(n):\n    return f(n)", space)
+        return identity.of_function(space["use"])
+
+    one = "@functools.lru_cache\ndef f(n):\n    return n + 1"
+    assert made(one) == made(one)
+    assert made(one) != made(one.replace("+ 1", "+ 2"))
+    assert made(one) != made(one.replace("lru_cache", "lru_cache(maxsize=3)"))
+    assert made(one) != made(one.replace("@functools.lru_cache\n", ""))
+    assert identity.of_function(functools.lru_cache(len)) == identity.of_function(functools.lru_cache(len))

@@ -12,10 +12,9 @@ from nbcluster.cluster_snapshot import MOST_JOBS, ClusterSnapshot, JobLine
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.notebook import cluster_model, cluster_render
 from nbcluster.notebook.cluster_model import MOST_HAPPENINGS, MOST_NODES, ClusterView, view_of
-from nbcluster.notebook.watching import SparingLook
+from nbcluster.notebook.watching import Looking
 from nbcluster.store.overviews import Happening
 from tests.builders import a_node
-from tests.clock import Clock
 
 EVIL = "<script>alert(1)</script>\x1b[2J\u202e"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -257,28 +256,19 @@ def test_as_text_the_tables_are_aligned_and_empty_columns_are_left_out() -> None
     assert lines[0] == view_of(a_snapshot()).headline
 
 
+def test_only_a_view_that_has_ended_tells_when_it_was_seen() -> None:
+    view = replace(view_of(a_snapshot()), at="12:34:56")
+    assert "12:34:56" not in cluster_render.page(view)
+    assert "as it was at 12:34:56" in cluster_render.page(replace(view, closed=True))
+
+
 def test_an_empty_cluster_has_a_page_and_a_text() -> None:
     view = view_of(a_snapshot(nodes=(), jobs=(), running_jobs=0, waiting_partitions=0))
     assert "<table" not in cluster_render.page(view)
     assert len(cluster_model.text(view).splitlines()) == 2
 
 
-# --- how often it looks --------------------------------------------------------------------------
-
-
-def test_a_look_that_takes_long_is_repeated_rarely() -> None:
-    clock, looks = Clock(), list[float]()
-
-    def look() -> ClusterView:
-        looks.append(clock.now)
-        clock.now += 1.0
-        return view_of(a_snapshot())
-
-    sparing = SparingLook(look, lambda: False, clock.monotonic)
-    for _ in range(30):
-        sparing()
-        clock.now += 1.0
-    assert 2 <= len(looks) <= 4
+# --- what it looks at -----------------------------------------------------------------------------
 
 
 def test_a_view_of_a_closed_connection_does_not_look_again() -> None:
@@ -289,8 +279,8 @@ def test_a_view_of_a_closed_connection_does_not_look_again() -> None:
         looks.append(1)
         return view_of(a_snapshot())
 
-    sparing = SparingLook(look, lambda: over)
-    sparing()
+    looking = Looking(look, lambda: over)
+    looking()
     over = True
-    assert sparing() == view_of(a_snapshot())
+    assert looking() == view_of(a_snapshot())
     assert len(looks) == 1

@@ -186,5 +186,7 @@ def test_the_title_of_a_job_that_runs_or_was_ended_says_how_far_it_came() -> Non
     assert facts.headline(running) == "collatz: 2 of 4 partitions done on 1 node after 3 s"
     stopped = a_story(*half, state="STOPPED", length=3.0, partitions=4)
     assert facts.headline(stopped) == "collatz: stopped after 3 s on 1 node, 2 of 4 partitions done"
+    resumed = a_story(*half, partitions=4, carried=2)
+    assert facts.headline(resumed) == "collatz: 4 partitions on 1 node in 1 s, 2 of them done before"
     waiting = a_story(state="STARTED", length=2.0, partitions=4)
     assert facts.headline(waiting) == "collatz: 0 of 4 partitions done after 2 s"
