@@ -172,6 +172,8 @@ LINES = {
     "nodes": ("%nbcluster nodes --all", "nc.nodes(all=True)"),
     "jobs": ("%nbcluster jobs", "nc.jobs()"),
     "partitions": ("%nbcluster partitions known", 'nc.partitions("known")'),
+    "watch": ("%nbcluster watch known", 'nc.job("known").watch()'),
+    "doctor": ("%nbcluster doctor", "nc.doctor()"),
     "attach": ("%nbcluster attach known -o k", 'k = nc.job("known")'),
     "cancel": ("%nbcluster cancel known --now", 'nc.cancel("known", now=True)'),
     "pause": ("%nbcluster pause known", 'nc.pause("known")'),
