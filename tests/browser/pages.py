@@ -49,7 +49,7 @@ PANEL = """([id, act]) => {
 }"""
 
 # What can be wrong with a widget in the page.
-LOST = re.compile("Error displaying widget|Error creating widget|Loading widget|Failed to load model|model not found")
+LOST = re.compile("Error displaying widget|Error creating widget|Failed to load model|model not found")
 
 
 class Notebook:
@@ -130,10 +130,12 @@ class Notebook:
         self._do("discard")
 
     def reopen_without_kernel(self) -> None:
-        """Save it, end its kernel, close everything, and open the file as somebody else would."""
-        self._do("save")
-        self.lab.end_kernel(self.kernel)
+        """Save it, close everything, end its kernel, and open the file as somebody else would.
+
+        What the kernel says at its end reaches nobody, as after a crash.
+        """
         self._do("close")
+        self.lab.end_kernel(self.kernel)
         load(self.lab, self.page)
         self.open()
 
@@ -146,6 +148,12 @@ class Notebook:
     def output(self, number: int) -> Locator:
         """What is below a cell."""
         return self.cell(number).locator(".jp-Cell-outputArea")
+
+    def lost_widgets_are_hidden(self, number: int) -> None:
+        """Wait until JupyterLab has given up on a saved widget of the cell; nobody may see what it says of it."""
+        lost = self.output(number).locator(".jp-OutputArea-output.jupyter-widgets")
+        expect(lost).to_contain_text(LOST)
+        expect(lost).to_be_hidden()
 
     def button(self, number: int, label: str) -> Locator:
         """A button of a view; what else belongs to its name is its icon."""
