@@ -80,7 +80,7 @@ class Job:
             f"step_execution_id, 1, 0, 9, '{_ERROR}', arguments, arguments FROM batch_partitions WHERE {failed}",
             f"INSERT INTO batch_logs SELECT step_execution_id, 1, arguments FROM batch_partitions WHERE {new} "
             "AND mod(partition_index, 5) = 0",
-            f"UPDATE batch_partitions SET status = 'CLAIMED', attempt = 1, claimed_time = {{now}}, progress = 0.5, "
+            f"UPDATE batch_partitions SET status = 'CLAIMED', attempt = 1, claimed_time = {{earlier}}, progress = 0.5, "
             f"assigned_node = 'lab-' || mod(partition_index, {NODES}), progress_message = 'reading file {self._told}' "
             f"WHERE {mine} AND partition_index >= {last} AND partition_index < {last + NODES * SLOTS}",
             "UPDATE batch_nodes SET last_updated_time = {now}",

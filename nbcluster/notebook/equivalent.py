@@ -245,6 +245,8 @@ _LINES: dict[str, Callable[[Arguments], list[str]]] = {
     "nodes": lambda a: [_call("nc.nodes", _given(("all", a.all)))],
     "jobs": lambda a: [_call("nc.jobs", _given(("all", a.all), ("since", a.since)))],
     "partitions": _partitions,
+    "watch": lambda a: [f"nc.job({_job(a)}).watch()" if a.job else "nc.watch()"],
+    "doctor": lambda _a: ["print(nc.doctor())"],
     "attach": _attach,
     "cancel": _cancel,
     "pause": lambda a: [f"nc.pause({_job(a)})"],

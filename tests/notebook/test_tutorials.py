@@ -91,7 +91,7 @@ def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:
 def test_it_says_what_one_learns_and_how_long_it_takes_and_leads_on(path: Path) -> None:
     cells = read(path).cells
     assert "**You will learn**" in cells[0].source
-    assert re.search(r"minutes to read, .* seconds to run", cells[0].source)
+    assert re.search(r"minutes to read, about .* seconds to run", " ".join(cells[0].source.split()))
     following = TUTORIALS.index(path) + 1
     if following < len(TUTORIALS):
         assert f"]({TUTORIALS[following].name})" in cells[-1].source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -144,3 +145,17 @@ def test_whether_a_job_is_complete_is_read_from_its_own_partitions(store: Store,
 def test_progress_is_read_from_the_partitions_of_the_job(store: Store, step: StepToRun) -> None:
     (text,) = plans(store, lambda: store.views.progress(step.job_execution_id, step.step_execution_id), "SELECT")
     assert not reads_all_of("batch_partitions", text), text
+
+
+def test_a_live_view_reads_no_other_jobs_partitions(store: Store, step: StepToRun) -> None:
+    take(store, step, limit=1)
+    look, of = store.standings, step.step_execution_id
+    for work in (lambda: look.tally(of), lambda: look.ended(of, [0, 1]), lambda: look.log_tail(of, [0, 1])):
+        for text in plans(store, work, "SELECT"):
+            assert not reads_all_of("batch_partitions", text), text
+
+
+def test_what_runs_is_found_without_a_walk_over_the_job(store: Store, step: StepToRun) -> None:
+    for work in (store.standings.running, store.history.running):
+        (text,) = plans(store, partial(work, step.step_execution_id), "SELECT")
+        assert "ix_batch_partitions_claimed" in text, text
