@@ -32,7 +32,6 @@ PANEL = """([id, act]) => {
   const run = {
     status: () => panel.sessionContext.session?.kernel?.status ?? 'none',
     kernel: () => panel.sessionContext.session?.kernel?.id ?? '',
-    save: () => panel.context.save(),
     show: () => window.jupyterapp.shell.activateById(id),
     close: async () => { await panel.context.save(); panel.dispose(); },
     discard: async () => { await panel.sessionContext.shutdown(); panel.dispose(); },
@@ -115,11 +114,6 @@ class Notebook:
     def show(self) -> None:
         """Bring its tab to the front."""
         self._do("show")
-
-    def save(self) -> nbformat.NotebookNode:
-        """Save it; gives what is in the file."""
-        self._do("save")
-        return nbformat.read(self.path, as_version=4)
 
     def close(self) -> None:
         """Save it and close its tab; the kernel lives on."""
