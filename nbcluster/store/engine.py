@@ -74,6 +74,7 @@ class Database:
         began = time.monotonic()
         for tried in range(1, _TRIES + 1):
             try:
+                self.dialect.check_place()
                 with (self.engine if writes else self._reading).connect() as connection:
                     self.dialect.limit(connection, patience)
                     connection.info.pop("topics", None)

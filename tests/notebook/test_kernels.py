@@ -132,6 +132,26 @@ def test_the_second_press_of_the_stop_button_leaves_at_once(tmp_path: Path, monk
         cluster.down()
 
 
+def test_awaited_jobs_are_shown_and_end_as_html(kernel: Kernel) -> None:
+    for name in ("one", "two"):
+        kernel.run(SLOW.format(options="-a -q").replace("-o slow", f"-o {name}"))
+    messages = kernel.run("import asyncio\n[job.state for job in await asyncio.gather(one, two)]")
+    *views, value = shown(messages)
+    assert value == {"text/plain": "['COMPLETED', 'COMPLETED']"}
+    pages = sorted(view["text/plain"] for view in views if view != {"text/html": ""})
+    assert pages == ["one: COMPLETED, 100 of 100 items", "two: COMPLETED, 100 of 100 items"]
+    assert all(WIDGET not in view for view in views)
+    assert len(of_type(messages, "comm_open")) == len(of_type(messages, "comm_close"))
+
+
+def test_an_awaited_job_that_is_shown_elsewhere_is_not_shown_again(kernel: Kernel) -> None:
+    kernel.run(SLOW.format(options="-a"))
+    messages = kernel.run("await slow")
+    (value,) = of_type(messages, "execute_result")
+    assert value["content"]["data"]["text/plain"] == "<Job slow: COMPLETED, 100 of 100 items>"
+    assert of_type(messages, "display_data", "comm_open") == []
+
+
 def test_the_end_of_the_kernel_stops_no_job(cluster_url: str) -> None:
     kernel = Kernel({**os.environ, "NBCLUSTER_URL": cluster_url})
     kernel.run("%load_ext nbcluster")

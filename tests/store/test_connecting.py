@@ -8,7 +8,7 @@ import stat
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -163,3 +163,16 @@ def test_a_file_that_one_may_not_write_to() -> None:
 )
 def test_a_url_without_sense(url: str, says: str) -> None:
     assert says in refusal(url, ConfigError)
+
+
+def test_a_file_that_is_moved_away_under_a_store_is_missed(tmp_path: Path) -> None:
+    file, elsewhere = tmp_path / "cluster.db", tmp_path / "elsewhere.db"
+    with closing(open_store(f"sqlite:///{file}")) as store:
+        file.rename(elsewhere)
+        with pytest.raises(DatabaseUnreachable, match=r"cluster.db is gone: it was moved or deleted"):
+            store.views.waiting()
+        file.touch()
+        with pytest.raises(DatabaseUnreachable, match=r"cluster.db is another file now: it was replaced while"):
+            store.views.waiting()
+        elsewhere.replace(file)
+        assert store.views.waiting() == 0

@@ -110,6 +110,9 @@ class Dialect(ABC):
     def limit(self, connection: Connection, patience: float | None) -> None:  # noqa: B027 -- a file answers
         """Give up a call on this connection after so many seconds of silence; ``None``: after the usual ones."""
 
+    def check_place(self) -> None:  # noqa: B027 -- a server is not moved without its connections noticing
+        """Raises DatabaseUnreachable when open connections lead to what is no longer at the URL."""
+
     @abstractmethod
     def is_transient(self, error: DBAPIError) -> bool:
         """Whether the same transaction may well succeed when simply run again."""

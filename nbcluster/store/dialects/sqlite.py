@@ -62,6 +62,7 @@ class SQLite(Dialect):
                 f"this Python has SQLite {sqlite3.sqlite_version}; nbcluster needs 3.35 or newer (or PostgreSQL)"
             )
         super().__init__(url)
+        self._opened: tuple[int, int] | None = None
 
     @property
     def file(self) -> Path:
@@ -78,6 +79,23 @@ class SQLite(Dialect):
         )
         event.listen(engine, "connect", _prepare)
         return engine
+
+    def check_place(self) -> None:
+        """A file that was deleted can be written to for ever, and nobody would see it.
+
+        One that took its place would be mixed up with the old one's log, so it is not used either.
+        """
+        try:
+            found = os.stat(self.file)
+        except FileNotFoundError:
+            if self._opened is None:
+                return  # not made yet
+            raise DatabaseUnreachable(f"{self.file} is gone: it was moved or deleted while it was in use") from None
+        except OSError as error:
+            raise DatabaseUnreachable(f"{self.file} cannot be used: {error.strerror}") from error
+        self._opened = self._opened or (found.st_dev, found.st_ino)
+        if self._opened != (found.st_dev, found.st_ino):
+            raise DatabaseUnreachable(f"{self.file} is another file now: it was replaced while it was in use")
 
     def make_file(self) -> None:
         """Create an empty file that only its owner can read, before SQLite makes one that all can.
