@@ -94,6 +94,7 @@ _TEXTS = """
 """
 
 # Widgets: no room for what says nothing; blocks of several pieces keep them together; a fold hides what follows it.
+# While a page takes the place of live widgets, or they its, never both are seen.
 _WIDGETS = """
 .nbc-nothing { display: none !important; }
 .nbc-piece .nbcluster-view .nbc-block { margin-bottom: 0; }
@@ -103,6 +104,8 @@ _WIDGETS = """
 .nbc-inner { margin-left: 16px !important; max-width: 884px; }
 .nbc-folded pre.nbc-text { max-height: none; overflow: visible; }
 .nbc-fold:not(:has(details[open])) + .nbc-folded { display: none !important; }
+.jp-OutputArea-child:has(.nbcluster-view[role="group"]):has(+ .jp-OutputArea-child .jupyter-widgets .nbc-head) {
+  display: none; }
 """
 
 CSS = _LINES + _COLOURS + _MAP + _TABLE + _TEXTS + _WIDGETS
