@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from nbcluster.api import Cluster as Cluster
     from nbcluster.api import connect as connect
     from nbcluster.api import doctor as doctor
-    from nbcluster.diagnosis import Diagnosis as Diagnosis
-    from nbcluster.diagnosis import Finding as Finding
+    from nbcluster.diagnosing.diagnosis import Diagnosis as Diagnosis
+    from nbcluster.diagnosing.diagnosis import Finding as Finding
     from nbcluster.errors import (
         JobFailed as JobFailed,
     )
@@ -48,7 +48,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("Cluster", "connect", "doctor"),
-    "diagnosis": ("Diagnosis", "Finding"),
+    "diagnosing.diagnosis": ("Diagnosis", "Finding"),
     "running": ("Current", "current"),
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),

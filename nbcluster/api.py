@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster import display, payload
 from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
-from nbcluster.diagnosis import Diagnosis
+from nbcluster.diagnosing.diagnosis import Diagnosis
+from nbcluster.diagnosing.examining import examine
 from nbcluster.errors import DatabaseError, InputError, UnknownJob
-from nbcluster.examining import examine
 from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
-from nbcluster.options import Options, options_from, rules_of
 from nbcluster.overseeing import Overseeing
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
-from nbcluster.storing import candidates, only_step, row_of, store_job
-from nbcluster.submission import Prepared, prepare
+from nbcluster.submitting.options import Options, options_from, rules_of
+from nbcluster.submitting.storing import candidates, only_step, row_of, store_job
+from nbcluster.submitting.submission import Prepared, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nbcluster.planned import Plan
+    from nbcluster.submitting.planned import Plan
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Cluster(Overseeing):
         run here, or from earlier runs of the same code.  Raises InputError or PayloadError as ``map`` does;
         what the function raises in a sample passes through.
         """
-        from nbcluster.plan import make_plan, mode_of
+        from nbcluster.submitting.plan import make_plan, mode_of
 
         chosen = options_from(options)
         mode = mode_of(how)

@@ -135,6 +135,16 @@ def config_directory() -> Path:
     return Path(base) / "nbcluster"
 
 
+_RELATIVE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(?![/:])(.+)")
+
+
+def _url(value: object, name: str) -> str:
+    """A file is named by its whole path: nodes, and this process after ``os.chdir``, must find the same one."""
+    text = _text(value, name)
+    relative = _RELATIVE_FILE.fullmatch(text)
+    return f"{relative[1]}{Path(relative[2]).absolute()}" if relative else text
+
+
 def default_url() -> str:
     """The per-user embedded database, used when no URL is given."""
     return f"sqlite:///{state_directory() / 'cluster.db'}"
@@ -151,7 +161,7 @@ def _setting(parse: Callable[[object, str], Any], default: Any, doc: str) -> Any
 class Settings:
     """Every setting, checked.  Durations in seconds, sizes in bytes."""
 
-    url: str = _setting(_text, default_url, "SQLAlchemy URL of the database")
+    url: str = _setting(_url, default_url, "SQLAlchemy URL of the database")
     slots: int = _setting(parse_slots, usable_cores, "partitions that a node runs at once")
     heartbeat_interval: float = _setting(parse_duration, 3.0, "time between two heartbeats of a node")
     unreachable_node_threshold: float = _setting(parse_duration, 10.0, "silence after which a node's work is moved")

@@ -14,7 +14,7 @@ from nbcluster.lifecycle import JobStatus, StopRequest
 from nbcluster.looking import StepHandle, starts
 from nbcluster.records import JobRow, StepRow
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import Snapshots
+from nbcluster.snapshots.job import Snapshots
 from nbcluster.store.wakeup import job_topic
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbcluster.cluster_snapshot import ClusterSnapshot, take_cluster_snapshot
 from nbcluster.config import Settings, parse_duration
-from nbcluster.diagnosis import Diagnosis
-from nbcluster.examining import examine, findings
+from nbcluster.diagnosing.diagnosis import Diagnosis
+from nbcluster.diagnosing.examining import examine, findings
 from nbcluster.lifecycle import JobStatus
 from nbcluster.records import Node
-from nbcluster.snapshot import Overview
+from nbcluster.snapshots.cluster import ClusterSnapshot, take_cluster_snapshot
+from nbcluster.snapshots.job import Overview
 from nbcluster.store import Store
-from nbcluster.storing import user_name
+from nbcluster.submitting.storing import user_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from nbcluster import identity, payload
+from nbcluster import payload
 from nbcluster.errors import InputError, PayloadError
 from nbcluster.lifecycle import StepKind
-from nbcluster.options import PRINTABLE, Options, checked_callable, options_from, rules_of
 from nbcluster.partitioner import Part
 from nbcluster.strategies import choose_strategy
-from nbcluster.submission import (
+from nbcluster.submitting import identity
+from nbcluster.submitting.options import PRINTABLE, Options, checked_callable, options_from, rules_of
+from nbcluster.submitting.submission import (
     ON_FAILURE,
     ON_SUCCESS,
     Prepared,

@@ -22,7 +22,7 @@ from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.partitions.claim import LastClaim
-from nbcluster.submission import MAIN
+from nbcluster.submitting.submission import MAIN
 
 NODE = "replay"
 """The name of the node that a replayed function is told."""

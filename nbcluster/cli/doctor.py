@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from nbcluster.cli.connecting import cluster_of
-from nbcluster.diagnosis import Diagnosis
-from nbcluster.examining import examine, findings
+from nbcluster.diagnosing.diagnosis import Diagnosis
+from nbcluster.diagnosing.examining import examine, findings
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
-from nbcluster.diagnosis import Finding
+from nbcluster.diagnosing.diagnosis import Finding
 from nbcluster.records import JobRow, Node, PartitionRow
 
 _LONGEST_CELL = 44

@@ -93,8 +93,9 @@ class NodeProcess:
         self._member.start()
         self._loop.start()
         log.info(
-            "%s is ready: %d slots, Python %s, %s; a lost node's work moves within %.0f s",
-            self._member.node_id, self._settings.slots, PYTHON, self._store.url, self._settings.failover_time,
+            "%s is ready: %d slot%s, Python %s, %s; a lost node's work moves within %.0f s",
+            self._member.node_id, self._settings.slots, "s" * (self._settings.slots != 1), PYTHON, self._store.url,
+            self._settings.failover_time,
         )  # fmt: skip
         while not self._told.wait(1.0):
             if self._member.without_database > self._settings.database_patience:

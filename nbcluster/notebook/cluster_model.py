@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from nbcluster.cluster_snapshot import ClusterSnapshot, JobLine
-from nbcluster.diagnosis import listed
+from nbcluster.diagnosing.diagnosis import listed
 from nbcluster.lifecycle import NodeStatus, Phase
 from nbcluster.notebook.wording import about, ago, clean, count, rate
 from nbcluster.records import Node
+from nbcluster.snapshots.cluster import ClusterSnapshot, JobLine
 from nbcluster.store.overviews import Happening
 
 MOST_NODES = 15

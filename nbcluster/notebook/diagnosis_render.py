@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from nbcluster.diagnosis import Diagnosis, Finding, Result, printable
+from nbcluster.diagnosing.diagnosis import Diagnosis, Finding, Result, printable
 from nbcluster.notebook.style import SCOPE, STYLE
 
 _CLASS_OF = {Result.OK: "nbc-c", Result.NOTE: "nbc-s", Result.PROBLEM: "nbc-f"}

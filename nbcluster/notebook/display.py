@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcluster.diagnosis import Diagnosis
+from nbcluster.diagnosing.diagnosis import Diagnosis
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.front_end import in_kernel, somebody_looks
 from nbcluster.notebook.model import view_of

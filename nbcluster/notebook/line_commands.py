@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.diagnosis import listed
+from nbcluster.diagnosing.diagnosis import listed
 from nbcluster.notebook import debug_commands, watch_commands
 from nbcluster.notebook import help as texts
 from nbcluster.notebook.arguments import Arguments

@@ -101,7 +101,7 @@ _WIDGETS = """
 .nbc-pieces { margin-bottom: 10px !important; }
 .nbc-pieces:has(> .nbc-aside) { position: absolute; margin: 0 !important; width: 1px !important; height: 1px;
   overflow: hidden; clip-path: inset(50%); }
-.nbc-inner { margin-left: 16px !important; }
+.nbc-inner { margin-left: 16px !important; max-width: 884px; }
 .nbc-folded pre.nbc-text { max-height: none; overflow: visible; }
 .nbc-fold:not(:has(details[open])) + .nbc-folded { display: none !important; }
 .jp-OutputArea-child:has(.nbcluster-view[role="group"]):has(+ .jp-OutputArea-child .jupyter-widgets .nbc-head) {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nbcluster.diagnosis import Diagnosis
-from nbcluster.examining import examine
+from nbcluster.diagnosing.diagnosis import Diagnosis
+from nbcluster.diagnosing.examining import examine
 from nbcluster.notebook.arguments import Arguments
 from nbcluster.notebook.session import Session
 

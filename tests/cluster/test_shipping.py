@@ -160,7 +160,8 @@ IDENTITY = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import helper
-from nbcluster import identity, payload
+from nbcluster import payload
+from nbcluster.submitting import identity
 with payload.by_value(payload.modules_of(["helper"])):
     print(identity.of_function(lambda n: helper.convert(n)), identity.of_function(helper.convert))
 """

@@ -162,7 +162,7 @@ def test_a_program_gets_text_and_a_diagnosis_as_html_too(kernel: Kernel) -> None
 
 
 def test_what_a_diagnosis_quotes_does_not_act_in_html(tmp_path: Path) -> None:
-    from nbcluster.diagnosis import Diagnosis, Finding, Result
+    from nbcluster.diagnosing.diagnosis import Diagnosis, Finding, Result
     from nbcluster.notebook.diagnosis_render import page
 
     evil = "<img src=x onerror=alert(1)>"

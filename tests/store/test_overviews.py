@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbcluster.cluster_snapshot import MOST_JOBS, held_up, take_cluster_snapshot
+from nbcluster.snapshots.cluster import MOST_JOBS, held_up, take_cluster_snapshot
 from nbcluster.store import Store
 from nbcluster.store.overviews import Counts
 from tests.builders import a_new_partition, a_new_step

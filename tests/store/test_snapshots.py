@@ -9,7 +9,7 @@ import pytest
 from nbcluster.errors import UnknownJob
 from nbcluster.records import StepToRun
 from nbcluster.shown import JobSnapshot
-from nbcluster.snapshot import Snapshots
+from nbcluster.snapshots.job import Snapshots
 from nbcluster.store import Store
 from tests.builders import a_new_partition, completed, failed, handed_back
 from tests.store.acts import change, register, run, statements_of, submit, take

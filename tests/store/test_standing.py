@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from nbcluster.ledger import Ledger
 from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.records import Finish, StepToRun
 from nbcluster.shown import Tally
+from nbcluster.snapshots.ledger import Ledger
 from nbcluster.store import Store
 from tests.builders import a_new_partition, an_error, completed, failed, handed_back
 from tests.store.acts import earlier, rows, run, submit, take

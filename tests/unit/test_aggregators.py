@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbcluster.aggregators import aggregator
 from nbcluster.errors import InputError
+from nbcluster.submitting.aggregators import aggregator
 
 
 @pytest.mark.parametrize(

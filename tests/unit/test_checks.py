@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nbcluster.checks import Facts, HeldUp, diagnose, not_connected
-from nbcluster.diagnosis import Finding, Result
-from nbcluster.differences import ThisProcess
+from nbcluster.diagnosing.checks import Facts, HeldUp, diagnose, not_connected
+from nbcluster.diagnosing.diagnosis import Finding, Result
+from nbcluster.diagnosing.differences import ThisProcess
 from nbcluster.environment import Environment
 from nbcluster.errors import (
     ConfigError,

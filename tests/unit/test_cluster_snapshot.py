@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nbcluster.cluster_snapshot import MOST_JOBS, most_telling, reasons_of, throughput
 from nbcluster.lifecycle import StepKind
+from nbcluster.snapshots.cluster import MOST_JOBS, most_telling, reasons_of, throughput
 from nbcluster.store.overviews import Happening, JobHead
 from tests.builders import PYTHON, a_node, a_step_to_run
 

@@ -282,3 +282,21 @@ def test_the_origin_of_a_setting_is_where_it_is_taken_from(project: Path, no_per
     assert origin(NBCLUSTER_URL="sqlite:///x.db") == "NBCLUSTER_URL"
     assert origin({"url": "sqlite:///y.db"}, NBCLUSTER_URL="sqlite:///x.db") == "given"
     assert origin({"url": None}) == str(nearer)
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("sqlite:///cluster.db", "sqlite:///{here}/cluster.db"),
+        ("sqlite+pysqlite:///sub/cluster.db", "sqlite+pysqlite:///{here}/sub/cluster.db"),
+        ("sqlite:////tmp/cluster.db", "sqlite:////tmp/cluster.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+    ],
+)
+def test_a_file_is_named_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, made: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({"url": given}).url == made.format(here=tmp_path)

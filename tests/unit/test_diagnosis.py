@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbcluster.diagnosis import Diagnosis, Finding, Result, listed
+from nbcluster.diagnosing.diagnosis import Diagnosis, Finding, Result, listed
 
 OK = Finding("speed", Result.OK, "fine")
 NOTE = Finding("clock", Result.NOTE, "odd", "set it", "sudo timedatectl set-ntp true")

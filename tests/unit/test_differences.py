@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nbcluster.diagnosis import Finding, Result
-from nbcluster.differences import ThisProcess, differences, findings
+from nbcluster.diagnosing.diagnosis import Finding, Result
+from nbcluster.diagnosing.differences import ThisProcess, differences, findings
 from nbcluster.environment import Environment
 from tests.builders import a_node
 

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from nbcluster import display
-from nbcluster.diagnosis import Diagnosis, Finding, Result
+from nbcluster.diagnosing.diagnosis import Diagnosis, Finding, Result
 from nbcluster.errors import InputError
 
 
 def test_a_script_has_text() -> None:
     script = (
-        "from nbcluster.diagnosis import *; d = Diagnosis([Finding('speed', Result.OK, 'fine')]);"
+        "from nbcluster.diagnosing.diagnosis import *; d = Diagnosis([Finding('speed', Result.OK, 'fine')]);"
         "print(d._repr_mimebundle_())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

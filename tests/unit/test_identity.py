@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbcluster import identity
 from nbcluster.partitioner import frame, items, ranges
+from nbcluster.submitting import identity
 
 
 def function(text: str, name: str = "f", cell: str = "<cell>", **names: Any) -> Any:
@@ -219,7 +219,7 @@ def test_how_the_input_is_cut_does_not_count() -> None:
 ELSEWHERE = """
 import sys
 import numpy as np, pandas as pd
-from nbcluster import identity
+from nbcluster.submitting import identity
 words = {"alpha", "beta", "gamma", "delta"}
 class C:
     known = frozenset({"x", "y", "z"})

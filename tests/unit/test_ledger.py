@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcluster.ledger import RECENTLY, Ledger
 from nbcluster.shown import Ended, NodeWork, Running
+from nbcluster.snapshots.ledger import RECENTLY, Ledger
 
 NOW = 1000.0
 

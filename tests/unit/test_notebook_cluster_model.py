@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from nbcluster.cluster_snapshot import MOST_JOBS, ClusterSnapshot, JobLine
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.notebook import cluster_model, cluster_render
 from nbcluster.notebook.cluster_model import MOST_HAPPENINGS, MOST_NODES, ClusterView, view_of
 from nbcluster.notebook.watching import Looking
+from nbcluster.snapshots.cluster import MOST_JOBS, ClusterSnapshot, JobLine
 from nbcluster.store.overviews import Happening
 from tests.builders import a_node
 

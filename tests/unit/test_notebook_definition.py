@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nbcluster import identity
 from nbcluster.notebook import body, header
 from nbcluster.notebook.definition import argument, definition, unused
+from nbcluster.submitting import identity
 
 BODIES = [
     "n",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nbcluster.errors import UsageError
-from nbcluster.options import Options, limit_of, options_from, priority_of, rules_of
+from nbcluster.submitting.options import Options, limit_of, options_from, priority_of, rules_of
 
 
 def rules(**given: Any) -> Any:

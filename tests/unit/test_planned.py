@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nbcluster.payload import Capture
-from nbcluster.plan import spread
-from nbcluster.planned import NodePlan, Plan, remembered, sampled
+from nbcluster.submitting.plan import spread
+from nbcluster.submitting.planned import NodePlan, Plan, remembered, sampled
 
 
 def a_plan(**changes: Any) -> Plan:

@@ -10,8 +10,8 @@ from nbcluster.lifecycle import JobStatus, NodeStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.records import Node, Progress, StepRow
 from nbcluster.shown import JobSnapshot, NodeWork, Standing, Tally, pace, pace_of_all
-from nbcluster.snapshot import node_views
-from nbcluster.stepwatch import StepMoment, worth_showing
+from nbcluster.snapshots.job import node_views
+from nbcluster.snapshots.stepwatch import StepMoment, worth_showing
 from tests.builders import PYTHON, a_node, a_progress
 
 URL = "sqlite:///cluster.db"

@@ -10,10 +10,10 @@ import pytest
 from nbcluster import payload
 from nbcluster.config import Settings
 from nbcluster.errors import CannotPickle, ConfigError, InputError, TooLarge
-from nbcluster.options import Options
 from nbcluster.partitioner import ranges
-from nbcluster.storing import candidates
-from nbcluster.submission import Prepared, PreparedStep, prepare
+from nbcluster.submitting.options import Options
+from nbcluster.submitting.storing import candidates
+from nbcluster.submitting.submission import Prepared, PreparedStep, prepare
 from tests.builders import a_node
 
 

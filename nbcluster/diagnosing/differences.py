@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbcluster.diagnosis import Finding, Result, listed
+from nbcluster.diagnosing.diagnosis import Finding, Result, listed
 from nbcluster.environment import Environment
 from nbcluster.records import Node
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 
 from nbcluster import __version__, environment
-from nbcluster.checks import Facts, HeldUp, diagnose, not_connected
-from nbcluster.cluster_snapshot import held_up
 from nbcluster.config import Settings
-from nbcluster.diagnosis import Diagnosis
-from nbcluster.differences import ThisProcess
+from nbcluster.diagnosing.checks import Facts, HeldUp, diagnose, not_connected
+from nbcluster.diagnosing.diagnosis import Diagnosis
+from nbcluster.diagnosing.differences import ThisProcess
 from nbcluster.errors import NBClusterError
 from nbcluster.member import PYTHON
+from nbcluster.snapshots.cluster import held_up
 from nbcluster.store import SCHEMA_VERSION, Store
 
 _KEY_SHOWN = 12

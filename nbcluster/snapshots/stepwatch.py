@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nbcluster.ledger import FailedGroup, Ledger
 from nbcluster.lifecycle import JobStatus
 from nbcluster.reading import item_errors
 from nbcluster.records import Progress, StepRow
 from nbcluster.shown import ErrorGroup, NodeWork, RunningView, Standing, Tally
+from nbcluster.snapshots.ledger import FailedGroup, Ledger
 from nbcluster.store import Store
 
 _GROUPS = 5

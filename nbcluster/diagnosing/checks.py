@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nbcluster import differences
-from nbcluster.diagnosis import Diagnosis, Finding, Result, listed
-from nbcluster.differences import ThisProcess
+from nbcluster.diagnosing import differences
+from nbcluster.diagnosing.diagnosis import Diagnosis, Finding, Result, listed
+from nbcluster.diagnosing.differences import ThisProcess
 from nbcluster.environment import Environment
 from nbcluster.errors import DatabaseUnreachable, LoginRefused, NBClusterError
 from nbcluster.lifecycle import NodeStatus

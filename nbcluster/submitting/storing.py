@@ -21,7 +21,7 @@ from nbcluster.records import JobRow, Node, Signed, StepRow
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
-from nbcluster.submission import Prepared, PreparedStep
+from nbcluster.submitting.submission import Prepared, PreparedStep
 
 LOCAL, ANYBODY = "local", "scale_up"
 """The strategies of a step that the launcher runs, and of one that is a single partition for whoever is free."""

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, SupportsIndex
 
-from nbcluster import identity, payload
-from nbcluster.aggregators import aggregator
+from nbcluster import payload
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
 from nbcluster.lifecycle import CALLBACKS, StepKind
-from nbcluster.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
+from nbcluster.submitting import identity
+from nbcluster.submitting.aggregators import aggregator
+from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
 
 MAIN = "map"
 """The one step of ``map`` and its siblings; its items are the job's items."""

@@ -11,7 +11,7 @@ from nbcluster.lifecycle import JobStatus, StepKind
 from nbcluster.obstacles import obstacles
 from nbcluster.records import JobRow, Node, Progress, StepRow
 from nbcluster.shown import JobSnapshot, NodeView, NodeWork, Standing, StepPart, StepView, pace, pace_of_all
-from nbcluster.stepwatch import StepMoment, StepWatch, worth_showing
+from nbcluster.snapshots.stepwatch import StepMoment, StepWatch, worth_showing
 from nbcluster.store import Store
 
 _TAIL = 2000

@@ -6,21 +6,22 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from nbcluster import identity, payload
+from nbcluster import payload
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
 from nbcluster.here import Call, Here
 from nbcluster.labels import labels_of, missing
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.member import PYTHON
-from nbcluster.options import Options
-from nbcluster.planned import Measured, NodePlan, Plan, remembered, sampled
 from nbcluster.records import Node
 from nbcluster.running import Current
 from nbcluster.store import Store
-from nbcluster.storing import candidates
 from nbcluster.strategies import Planned
-from nbcluster.submission import Prepared, PreparedStep, prepare
+from nbcluster.submitting import identity
+from nbcluster.submitting.options import Options
+from nbcluster.submitting.planned import Measured, NodePlan, Plan, remembered, sampled
+from nbcluster.submitting.storing import candidates
+from nbcluster.submitting.submission import Prepared, PreparedStep, prepare
 
 MODES = {
     "map": payload.ITEMS,

@@ -1,0 +1,1 @@
+"""Examining a cluster: facts in, findings with their cures out."""
