@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import JobError, JobFailed, JobStopped
 from nbcluster.lifecycle import JobStatus
+from nbcluster.notebook import places
 from nbcluster.notebook.complaints import shortened
 from nbcluster.notebook.dashboard import LiveView, of_job
 from nbcluster.notebook.front_end import kernel_is_ending, shows_while_running, way_to_show
@@ -22,7 +23,9 @@ def show(handle: JobHandle, wanted: str, shell: Any) -> None:
     """Show a job without waiting for it: a live view ends with the job, other views show how it is now."""
     way = way_to_show(wanted, shell)
     if shows_while_running(way):
-        JobView(handle, way).open()
+        view = JobView(handle, way)
+        places.take(shell, view.finish)
+        view.open()
     else:
         skin_for(way, JOB).end(view_of(handle.snapshot()))
 

@@ -28,9 +28,9 @@ def somebody_looks(shell: Any) -> bool:
     """Whether the running cell was sent by a front end that can show HTML while it runs."""
     if not in_kernel(shell):
         return False
-    request = shell.get_parent() or {}
-    if (request.get("metadata") or {}).get("cellId"):
+    if cell_id(shell):
         return True
+    request = shell.get_parent() or {}
     message = str((request.get("header") or {}).get("msg_id", ""))
     return bool(message) and not _MADE_BY_JUPYTER_CLIENT.search(message)
 
@@ -57,6 +57,12 @@ def clicks_reach_awaiting_cells() -> bool:
     """Whether a button works while a cell awaits: ipykernel handles widgets' messages meanwhile since 7.4."""
     major, minor = version("ipykernel").split(".")[:2]
     return (int(major), int(minor)) >= (7, 4)
+
+
+def cell_id(shell: Any) -> str:
+    """The cell that runs, the same whenever it is run; "" where the front end does not say."""
+    request = shell.get_parent() if in_kernel(shell) else None
+    return str(((request or {}).get("metadata") or {}).get("cellId") or "")
 
 
 def request_id(shell: Any) -> str:

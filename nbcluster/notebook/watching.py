@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.notebook import cluster_model, front_end
+from nbcluster.notebook import cluster_model, front_end, places
 from nbcluster.notebook.cluster_model import ClusterView
 from nbcluster.notebook.cluster_render import CLUSTER
 from nbcluster.notebook.dashboard import LiveView, Subject
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0
 """Seconds between two looks at a cluster at most."""
-
-_open: dict[str, LiveView[ClusterView]] = {}
-"""The views that are open, by the cell that shows them: run again, it ends the one before."""
 
 
 def watch(shown: Cluster | JobHandle, shell: Any, wanted: str = "auto") -> None:
@@ -55,12 +51,8 @@ def watch_cluster(cluster: Cluster, wanted: str, shell: Any) -> None:
         skin.end(cluster_model.view_of(cluster.snapshot()))
         return
     view = LiveView(of_cluster(cluster), skin, INTERVAL, unprompted=1)
-    cell = _cell(shell)
-    closing.then = partial(_end, cell, view)
-    if cell in _open:
-        _end(cell, _open[cell])
-    if cell:
-        _open[cell] = view
+    closing.then = view.finish
+    places.take(shell, view.finish)
     view.start()
 
 
@@ -127,14 +119,3 @@ class CloseButton:
             (button,) = self._row.children
             for part in (button.layout, button.style, button, self._row.layout, self._row):
                 part.close()
-
-
-def _cell(shell: Any) -> str:
-    """The cell that runs, whenever it is run; nothing where the front end does not say."""
-    return str((shell.get_parent().get("metadata") or {}).get("cellId") or "")
-
-
-def _end(cell: str, view: LiveView[ClusterView]) -> None:
-    view.finish()
-    if _open.get(cell) is view:
-        del _open[cell]

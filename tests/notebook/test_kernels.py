@@ -88,6 +88,16 @@ def test_a_view_goes_on_after_its_cell(kernel: Kernel) -> None:
     assert printed(messages) == ""
 
 
+def test_a_cell_that_is_run_again_ends_the_view_of_its_run_before(kernel: Kernel) -> None:
+    first = kernel.run(SLOW.format(options="-a"))
+    opened = {message["content"]["comm_id"] for message in of_type(first, "comm_open")}
+    second = kernel.run(SLOW.format(options="-a"))
+    assert opened <= {message["content"]["comm_id"] for message in of_type(second, "comm_close")}
+    alive = {message["content"]["comm_id"] for message in of_type(second, "comm_open")}
+    assert not alive & {message["content"]["comm_id"] for message in of_type(second, "comm_close")}
+    kernel.run("slow.cancel(now=True)")
+
+
 def test_a_failed_job_is_one_short_error(kernel: Kernel) -> None:
     messages = kernel.run("%%nbcluster map n in range(3) -o shares\n1 / (n - 1)")
     (error,) = of_type(messages, "error")
