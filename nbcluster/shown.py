@@ -197,11 +197,6 @@ class JobSnapshot:
     """The step that grid, nodes, errors, output and rate are of, when that is not the main one."""
 
     @property
-    def total_partitions(self) -> int:
-        """All partitions, whatever their state."""
-        return sum(self.partitions.values())
-
-    @property
     def finished(self) -> bool:
         """Whether the job's state is final."""
         return self.status in JOB_FINAL

@@ -177,7 +177,7 @@ def test_submit_runs_once(notebook: Notebook) -> None:
 def test_options_reach_the_job(notebook: Notebook) -> None:
     notebook.good("%%nbcluster map n in range(9) -c 2 -s fixed --nodes 1 --no-transferable -q -o few\nn")
     snapshot = notebook["few"].snapshot()
-    assert snapshot.total_partitions == 5
+    assert sum(snapshot.partitions.values()) == 5
     assert (snapshot.strategy, snapshot.transferable) == ("fixed_node_count", False)
     ran = notebook.run("%%nbcluster map n in [big] --max-capture 1kB\nlen(big)")
     assert isinstance(ran.error, NameError)

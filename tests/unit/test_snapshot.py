@@ -206,7 +206,6 @@ def test_without_a_rate_and_after_the_end_no_remaining_time_is_told(changes: dic
     assert a_snapshot(**changes).remaining is None
 
 
-def test_partitions_are_counted_and_the_end_is_known() -> None:
-    assert a_snapshot().total_partitions == 10
+def test_the_end_is_known() -> None:
     assert not a_snapshot().finished
     assert all(a_snapshot(status=status).finished for status in ("COMPLETED", "FAILED", "STOPPED"))
