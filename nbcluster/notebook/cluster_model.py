@@ -33,13 +33,14 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job: ``share`` (0 to 1) is done; ``note`` says why it does not move, or what failed."""
+    """A job: ``share`` (0 to 1) is done well, ``failed`` is not; ``note`` says why it does not move, or what failed."""
 
     name: str
     user: str
     letter: str
     word: str
     share: float
+    failed: float
     done: str
     rate: str
     left: str
@@ -211,7 +212,8 @@ def _job_row(job: JobLine, *, alive: bool) -> JobRow:
         user=clean(job.user, 30),
         letter=letter,
         word=word,
-        share=job.done / job.items if job.items else 1.0,
+        share=(job.done - job.failed) / job.items if job.items else 1.0,
+        failed=job.failed / job.items if job.items else 0.0,
         done=f"{job.done:,} of {job.items:,}",
         rate=rate(speed) if speed else "",
         left=about((job.items - job.done) / speed) if speed and job.done < job.items else "",

@@ -51,13 +51,11 @@ def jobs(view: ClusterView) -> str:
 
 
 def _job(row: JobRow) -> list[str]:
-    percent, css = round(100 * row.share), _CLASS_OF[row.letter if row.letter in "cf" else "r"]
-    # A filled part has a least width, to be seen: where nothing is done there is none.
-    filled = f'<span class="{css}" style="width:{100 * row.share:.1f}%"></span>' if row.share else ""
+    done = _part("r" if row.letter in ".r" else "c", row.share)
     bar = (
         f'<div class="nbc-bar nbc-small" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{percent}" aria-label="{escape(row.name)}">'
-        f"{filled}</div>"
+        f'aria-valuenow="{round(100 * (row.share + row.failed))}" aria-label="{escape(row.name)}">'
+        f"{done}{_part('f', row.failed)}</div>"
     )
     return [
         f"<b>{escape(row.name)}</b>",
@@ -69,6 +67,11 @@ def _job(row: JobRow) -> list[str]:
         escape(row.left),
         f'<span class="nbc-wrapped">{escape(row.note)}</span>' if row.note else "",
     ]
+
+
+def _part(letter: str, share: float) -> str:
+    # A part has a least width, to be seen: where there is nothing there is none.
+    return f'<span class="{_CLASS_OF[letter]}" style="width:{100 * share:.1f}%"></span>' if share else ""
 
 
 def happenings(view: ClusterView) -> str:

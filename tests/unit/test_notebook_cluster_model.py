@@ -178,6 +178,11 @@ def test_an_empty_job_is_done() -> None:
     assert job_row(items=0, done=0).share == 1.0
 
 
+def test_what_failed_has_its_own_part_of_the_bar() -> None:
+    row = job_row(items=100, done=40, failed=10)
+    assert (row.share, row.failed) == (0.3, 0.1)
+
+
 # --- what happened -------------------------------------------------------------------------------
 
 
