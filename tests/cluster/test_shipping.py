@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -71,6 +72,8 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def module(folder: Path, name: str, text: str) -> ModuleType:
     (folder / f"{name}.py").write_text(text)
+    # Python takes a text of the same length and second for the one that it compiled before.
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     importlib.invalidate_caches()
     sys.modules.pop(name, None)
     return importlib.import_module(name)

@@ -91,8 +91,8 @@ class SQLite(Dialect):
             if self._opened is None:
                 return  # not made yet
             raise DatabaseUnreachable(f"{self.file} is gone: it was moved or deleted while it was in use") from None
-        except OSError as error:
-            raise DatabaseUnreachable(f"{self.file} cannot be used: {error.strerror}") from error
+        except OSError:
+            return  # what is wrong with it SQLite says best
         self._opened = self._opened or (found.st_dev, found.st_ino)
         if self._opened != (found.st_dev, found.st_ino):
             raise DatabaseUnreachable(f"{self.file} is another file now: it was replaced while it was in use")
