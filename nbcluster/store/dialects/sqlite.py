@@ -62,11 +62,12 @@ class SQLite(Dialect):
                 f"this Python has SQLite {sqlite3.sqlite_version}; nbcluster needs 3.35 or newer (or PostgreSQL)"
             )
         super().__init__(url)
+        self._file = Path(str(url.database)).absolute()
         self._opened: tuple[int, int] | None = None
 
     @property
     def file(self) -> Path:
-        return Path(str(self.url.database)).absolute()
+        return self._file
 
     def make_engine(self, pool_size: int) -> Engine:
         engine = create_engine(
