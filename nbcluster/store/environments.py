@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import delete, exists, select, update
 
 from nbcluster.environment import Environment, read
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import environments, nodes
-
-_LOCK = "SELECT pg_advisory_xact_lock(7116924)"
-"""Held on PostgreSQL by whoever tells its packages: what one refers to, another must not take for unused."""
 
 
 class Environments:
@@ -20,19 +17,21 @@ class Environments:
         self._insert = database.dialect.insert_missing(environments)
 
     def tell(self, node_id: str, environment: Environment) -> bool:
-        """Store what a process has, and forget what no process has any more; False when its row is gone."""
+        """Store what a process has, and forget what no process has any more; False when its row is gone.
 
-        def work(connection: Connection) -> bool:
-            if self._database.dialect.name == "postgresql":
-                connection.exec_driver_sql(_LOCK)
-            digest = environment.digest
-            connection.execute(self._insert, {"digest": digest, "packages": environment.text})
-            told = connection.execute(update(nodes).where(nodes.c.node_id == node_id).values(environment=digest))
-            unused = ~exists().where(nodes.c.environment == environments.c.digest)
-            connection.execute(delete(environments).where(unused))
-            return bool(told.rowcount)
-
-        return self._database.write(work)
+        Each statement is a transaction by itself: one that stayed open, because its answer was lost, would hold the
+        process's row and with it its heartbeats.  What is referred to is stored after that was said, so that nobody
+        takes it for unused.
+        """
+        digest = environment.digest
+        mine = update(nodes).where(nodes.c.node_id == node_id).values(environment=digest)
+        if not self._database.single(lambda connection: connection.execute(mine).rowcount):
+            return False
+        stored = {"digest": digest, "packages": environment.text}
+        self._database.single(lambda connection: connection.execute(self._insert, stored))
+        unused = ~exists().where(nodes.c.environment == environments.c.digest)
+        self._database.single(lambda connection: connection.execute(delete(environments).where(unused)))
+        return True
 
     def all(self) -> dict[str, Environment]:
         """By digest, those that are stored and readable."""
