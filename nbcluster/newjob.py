@@ -21,6 +21,8 @@ class NewPartition:
     arguments: Signed | None
     assigned_node: str | None = None
     transferable: bool = True
+    cache_key: str | None = None
+    cache_mac: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class NewStep:
     retry_wait: float = 1.0
     timeout: float | None = None
     require: tuple[str, ...] = ()
+    into_table: str | None = None
+    values_at: str | None = None
+    bundle_id: str | None = None
+    bundle_mac: bytes | None = None
     partitions: tuple[NewPartition, ...] = ()
 
 

@@ -120,6 +120,12 @@ class StepToRun:
     user: str = ""
     priority: int = 0
     paused: bool = False
+    into_table: str | None = None
+    """The table that takes the rows of its partitions."""
+    values_at: str | None = None
+    """The folder or address where large values travel; None for the database."""
+    bundle_id: str | None = None
+    bundle_mac: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,7 @@ _KEPT_OF_A_STEP = (
     "step_name", "mode", "strategy", "python", "function_id", "function_mac", "source",
     "max_attempts", "max_result", "max_log", "fixed_count", "is_transferable",
     "position", "kind", "after_steps", "input_of", "retries", "retry_on", "retry_wait", "timeout", "required_labels",
+    "into_table", "values_at", "bundle_id", "bundle_mac",
 )  # fmt: skip
 
 
@@ -303,6 +304,10 @@ def _step_values(step: NewStep) -> dict[str, Any]:
         "retry_wait": step.retry_wait,
         "timeout": step.timeout,
         "required_labels": json.dumps(step.require),
+        "into_table": step.into_table,
+        "values_at": step.values_at,
+        "bundle_id": step.bundle_id,
+        "bundle_mac": step.bundle_mac,
     }
 
 
@@ -361,4 +366,8 @@ def _step_to_run(row: Any) -> StepToRun:
         user=row.user_name,
         priority=row.priority,
         paused=bool(row.paused),
+        into_table=row.into_table,
+        values_at=row.values_at,
+        bundle_id=row.bundle_id,
+        bundle_mac=None if row.bundle_mac is None else bytes(row.bundle_mac),
     )

@@ -27,7 +27,7 @@ from nbcluster.store.tables import (
 # The attempt goes on counting over the executions of an instance, so that a result's signature stays unique.
 _SPLIT_COLUMNS = (
     "partition_index", "partition_key", "is_transferable", "item_count", "attempt", "claim_token",
-    "arguments", "arguments_mac", "arguments_payload", "has_checkpoint",
+    "arguments", "arguments_mac", "arguments_payload", "has_checkpoint", "cache_key", "cache_mac",
 )  # fmt: skip
 
 
@@ -137,6 +137,8 @@ class JobWriter:
                     "status": PartitionStatus.PENDING.value,
                     "is_transferable": int(part.transferable),
                     "item_count": part.items,
+                    "cache_key": part.cache_key,
+                    "cache_mac": part.cache_mac,
                     "last_updated": created,
                     "arguments": None if large else body,
                     "arguments_mac": b"" if part.arguments is None else part.arguments.mac,

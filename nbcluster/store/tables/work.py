@@ -1,18 +1,8 @@
-"""The BATCH_ tables.  No behaviour.
-
-Names and columns of the project that nbcluster carries to Python are kept (in
-lower case, because capitals would be quoted and stop matching), so that SQL
-written for it still reads.  ``batch_partitions`` is its own step execution: its
-primary key is a ``step_execution_id`` of its own.  Wide values live apart from
-the rows whose status changes.
-"""
+"""Nodes, jobs, steps, partitions and their history."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -22,34 +12,17 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
-    event,
     text,
 )
 
 from nbcluster.lifecycle import ExitCode, JobStatus, NodeStatus, PartitionStatus, StepKind
 from nbcluster.store.columns import Id, Moment, one_of
-
-SCHEMA_VERSION = 3
-
-NODE_ID_LENGTH = 200
-KEY_LENGTH = 100
-NAME_LENGTH = 100
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "%(constraint_name)s_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from nbcluster.store.tables.base import KEY_LENGTH, NAME_LENGTH, NODE_ID_LENGTH, metadata
 
 cluster = Table(
     "batch_cluster",
@@ -183,6 +156,13 @@ step_execution = Table(
     Column("timeout", Float),
     # Labels that a node must have, as a JSON list: "gpu", "mem>=32", "node=alpha".
     Column("required_labels", Text, nullable=False, server_default="[]"),
+    # The table that takes the rows of its partitions, in the transaction that completes them.
+    Column("into_table", String(200)),
+    # Where large values travel; NULL means through this database.
+    Column("values_at", Text),
+    # The local modules that its function imports, by the hash of their source.
+    Column("bundle_id", String(64)),
+    Column("bundle_mac", LargeBinary),
     one_of("status", JobStatus),
     one_of("kind", StepKind),
     UniqueConstraint("job_execution_id", "step_name"),
@@ -245,6 +225,9 @@ partitions = Table(
     Column("arguments_payload", String(64)),
     # The partition of an earlier execution whose result this one carries over when a job is resumed.
     Column("result_of", BigInteger),
+    # What it computes, as a digest of code and inputs, when its result may be taken from or given to another job.
+    Column("cache_key", String(64)),
+    Column("cache_mac", LargeBinary),
     one_of("status", PartitionStatus),
     one_of("exit_code", ExitCode),
     CheckConstraint("is_transferable IN (0, 1)", name="ck_is_transferable"),
@@ -284,53 +267,6 @@ attempts = Table(
     Column("peak_memory", BigInteger),
 )
 
-results = Table(
-    "batch_results",
-    metadata,
-    # One row a partition, whatever happened: the primary key is the last guard against a doubled result.
-    Column("step_execution_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("attempt", BigInteger, nullable=False),
-    Column("claim_token", BigInteger, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("body", LargeBinary),
-    Column("payload_id", String(64)),
-    Column("errors", Text, nullable=False),
-    Column("seconds", LargeBinary, nullable=False),
-    Column("mac", LargeBinary, nullable=False),
-)
-
-# What an attempt left for the next one.  Keyed by what stays the same when a job is resumed.
-checkpoints = Table(
-    "batch_checkpoints",
-    metadata,
-    Column("job_uid", String(64), primary_key=True),
-    Column("step_name", String(NAME_LENGTH), primary_key=True),
-    Column("partition_index", BigInteger, primary_key=True, autoincrement=False),
-    # "user": what the function kept itself; "items": the items that are done, for a retry of the others.
-    Column("kind", String(10), primary_key=True),
-    Column("attempt", BigInteger, nullable=False),
-    Column("body", LargeBinary),
-    Column("payload_id", String(64)),
-    Column("mac", LargeBinary, nullable=False),
-    Column("saved_time", Moment, nullable=False),
-)
-
-logs = Table(
-    "batch_logs",
-    metadata,
-    Column("step_execution_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("attempt", BigInteger, primary_key=True, autoincrement=False),
-    Column("body", LargeBinary, nullable=False),
-)
-
-payloads = Table(
-    "batch_payloads",
-    metadata,
-    Column("payload_id", String(64), primary_key=True),
-    Column("chunk", Integer, primary_key=True, autoincrement=False),
-    Column("body", LargeBinary, nullable=False),
-)
-
 events = Table(
     "batch_events",
     metadata,
@@ -346,25 +282,3 @@ events = Table(
     Column("detail", Text),
 )
 Index(None, events.c.job_execution_id)
-
-# Steps and partitions draw their ids from one sequence, so that a step_execution_id names one thing.
-# EXTERNAL keeps PostgreSQL from compressing what is already dense, which costs more than it saves.
-_ON_POSTGRESQL = (
-    (step_execution, "CREATE SEQUENCE IF NOT EXISTS batch_step_execution_seq"),
-    (step_execution, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
-    (partitions, "ALTER TABLE {} ALTER COLUMN step_execution_id SET DEFAULT nextval('batch_step_execution_seq')"),
-    (partitions, "ALTER TABLE {} ALTER COLUMN arguments SET STORAGE EXTERNAL"),
-    (results, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
-    (payloads, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
-    (checkpoints, "ALTER TABLE {} ALTER COLUMN body SET STORAGE EXTERNAL"),
-)
-POSTGRESQL_EXTRAS = tuple(statement.format(table.name) for table, statement in _ON_POSTGRESQL)
-"""What PostgreSQL is told besides CREATE TABLE."""
-
-DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS batch_step_execution_seq"
-
-for _table, _statement in _ON_POSTGRESQL:
-    _ddl: Any = DDL(_statement.format(_table.name))  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-    event.listen(_table, "after_create", _ddl.execute_if(dialect="postgresql"))
-_ddl = DDL(DROP_SEQUENCE)  # type: ignore[no-untyped-call]
-event.listen(metadata, "after_drop", _ddl.execute_if(dialect="postgresql"))
