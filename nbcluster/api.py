@@ -21,6 +21,7 @@ from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
 from nbcluster.overseeing import Overseeing
+from nbcluster.partitioners.base import Nodes
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
@@ -184,23 +185,23 @@ class Cluster(Overseeing):
 
         chosen = options_from(options)
         mode = mode_of(how)
-        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.nodes_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
         workers = self.workers()
-        prepared = prepare(function, source, mode, options, self.slots_for(options, workers), self.settings)
+        prepared = prepare(function, source, mode, options, self.nodes_for(options, workers), self.settings)
         return self.submit_prepared(prepared, workers, announce=options.announce)
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """A job of several steps, to be said step by step and then ``run()``."""
         return Pipeline(self, name)
 
-    def slots_for(self, options: Options, workers: Sequence[Node] | None = None) -> int:
-        """The slots of the live nodes that may run a step with these options; without any, this machine's cores."""
+    def nodes_for(self, options: Options, workers: Sequence[Node] | None = None) -> Nodes:
+        """The live nodes that may run a step with these options; without any, one with this machine's cores."""
         nodes = self.workers() if workers is None else workers
         able = candidates(nodes, require=rules_of(options).require)
-        return sum(one.slots for one in able) or usable_cores()
+        return Nodes(len(able), sum(one.slots for one in able) or usable_cores())
 
     def submit_prepared(
         self, prepared: Prepared, workers: Sequence[Node] | None = None, *, announce: bool

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.errors import FileChanged, FileNotSeen
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -141,21 +142,25 @@ class _Run:
         timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
-    def fail_all(self, message: str, items: int) -> None:
-        """Every item fails for the same reason."""
+    def fail_all(self, message: str, items: int, error: BaseException | None = None) -> None:
+        """Every item fails for the same reason: ``error``, or that something could not be rebuilt."""
         self._exit_code = "FAILED"
-        self._raised = {"PayloadError": ["PayloadError", "Exception"]}
+        names = ["PayloadError", "Exception"] if error is None else base_names(error)
+        self._raised = {names[0]: names}
         count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
-            {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
+            {"item": place, "type": names[0], "message": message, "traceback": ""} for place in range(count)
         ]
 
     def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
+        except (FileNotSeen, FileChanged) as error:
+            self.fail_all(str(error), items, error)
+            return
         except BaseException as error:
             self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}{cure(error)}", items)
             return

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.partitioner import Frame, FromFunction, Items, Ranges
+from nbcluster.partitioners.handle import Handle
 
 _BY_VALUE = 2
 """The version of marshal that knows no sharing: equal values are equal bytes."""
@@ -39,15 +39,7 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_inputs(source: Any) -> str:
-    """The digest of what is mapped over, however it is cut into partitions."""
-    if isinstance(source, Ranges):
-        source = ("ranges", source.numbers.start, source.numbers.stop, source.numbers.step)
-    elif isinstance(source, Items):
-        source = ("items", source.sequence)
-    elif isinstance(source, Frame):
-        source = ("frame", source.data, source.by)
-    elif isinstance(source, FromFunction):
-        source = ("function", source.function)
+    """The digest of what is mapped over, as ``Partitioner.identity`` tells it."""
     return _digest(source)
 
 
@@ -193,6 +185,9 @@ class _Identity:
         told = [(label, str(one.dtype), one.to_numpy()) for label, one in zip(value.columns, columns, strict=True)]
         return self._all("frame", value.index, told)
 
+    def _handle(self, handle: Handle) -> bytes:
+        return self._all("handle", type(handle).__qualname__, handle.identity())
+
     def _object(self, value: Any) -> bytes:
         """Anything else by what it is made from; by its pickle where it cannot be taken apart."""
         parts = payload.reduced(value)
@@ -218,6 +213,7 @@ _DESCRIBED: tuple[tuple[Any, _Describe], ...] = (
     (types.MethodType, lambda walk, value: walk._all("method", value.__func__, value.__self__)),
     ((staticmethod, classmethod), lambda walk, value: walk._all(type(value).__name__, value.__func__)),
     (property, lambda walk, value: walk._all("property", value.fget, value.fset, value.fdel)),
+    (Handle, _Identity._handle),
     (partial, lambda walk, value: walk._all("partial", value.func, value.args, value.keywords)),
     ((list, tuple), _Identity._sequence),
     (range, _Identity._range),

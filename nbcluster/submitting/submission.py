@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, SupportsIndex
+from typing import Any
 
 from nbcluster import payload
 from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
 from nbcluster.lifecycle import CALLBACKS, StepKind
-from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
+from nbcluster.partitioners.base import Nodes, Part, countable, positive
+from nbcluster.partitioners.choosing import as_partitioner, cut
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
 from nbcluster.submitting import identity
 from nbcluster.submitting.aggregators import aggregator
 from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
+
+log = logging.getLogger(__name__)
 
 MAIN = "map"
 """The one step of ``map`` and its siblings; its items are the job's items."""
@@ -89,12 +93,12 @@ class Prepared:
         )
 
 
-def prepare(function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings) -> Prepared:
+def prepare(function: Any, source: Any, mode: str, options: Options, nodes: Nodes, settings: Settings) -> Prepared:
     """Check and pack a job of one mapped step; nothing is written before all of it is known to be good.
 
     Raises InputError or PayloadError with one sentence.
     """
-    main = prepare_step(MAIN, function, source, mode, options, slots, settings)
+    main = prepare_step(MAIN, function, source, mode, options, nodes, settings)
     steps = [main]
     if options.aggregate is not None:
         steps.append(aggregating(AGGREGATE, options.aggregate, MAIN, options, settings))
@@ -103,15 +107,14 @@ def prepare(function: Any, source: Any, mode: str, options: Options, slots: int,
 
 
 def prepare_step(
-    name: str, function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings
+    name: str, function: Any, source: Any, mode: str, options: Options, nodes: Nodes, settings: Settings
 ) -> PreparedStep:
     """A step with a split of its own."""
     if not callable(function):
         raise InputError(f"the first argument must be a function, not {type(function).__name__}")
     strategy = choose_strategy(options.strategy, options.nodes)
-    wanted = _wanted_partitions(options, slots)
     rules = rules_of(options)
-    parts, given = _split(source, mode, options, wanted)
+    parts, given = _split(source, mode, options, nodes)
     step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
     return replace(
         step,
@@ -167,24 +170,22 @@ def callbacks(options: Options, settings: Settings) -> list[PreparedStep]:
     return found
 
 
-def _wanted_partitions(options: Options, slots: int) -> int:
+def _split(source: Any, mode: str, options: Options, nodes: Nodes) -> tuple[Sequence[Part], Any]:
+    """The parts, and what was split as it counts: it can be read again, which an iterator cannot."""
     if options.chunk is not None and options.partitions is not None:
         raise InputError("give chunk= or partitions=, not both")
-    if options.partitions is not None and (not isinstance(options.partitions, SupportsIndex) or options.partitions < 1):
-        raise InputError(f"partitions is {options.partitions!r}; it must be a whole number of at least 1")
-    return choose_partitions(slots, options.partitions)
-
-
-def _split(source: Any, mode: str, options: Options, wanted: int) -> tuple[Sequence[Part], Any]:
-    """The parts, and what was split: it can be read again, which an iterator cannot."""
     if mode == payload.CALL:
+        positive(options.partitions, "partitions")
         return [Part("call", 1, source)], source
     partitioner = as_partitioner(source)
-    given = source if hasattr(source, "dtype") else partitioner
-    parts = with_chunk(partitioner, options.chunk).parts(wanted)
+    parts = cut(partitioner, nodes, options.chunk, options.partitions)
+    given = source if hasattr(source, "dtype") else partitioner.identity(parts)
+    if not parts:
+        log.warning("%s", partitioner.nothing())
     if mode == payload.PARTITION:
         # The function is called once with a part: that is one item, however many rows the part has.
         return [Part(part.key, 1, part.value) for part in parts], given
+    parts = [Part(part.key, 1, [part.value]) if part.single else part for part in parts]
     for place, part in enumerate(parts):
         if not countable(part.value):
             raise InputError(
