@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.base import Nodes as Nodes
     from nbcluster.partitioners.base import Partitioner as Partitioner
     from nbcluster.partitioners.choosing import partitioner as partitioner
+    from nbcluster.partitioners.csv import csv as csv
     from nbcluster.partitioners.dates import dates as dates
     from nbcluster.partitioners.files import files as files
     from nbcluster.partitioners.frames import frame as frame
@@ -62,6 +63,7 @@ _HOMES = {
     "outcome": ("JobOutcome", "PartitionOutcome"),
     "partitioners.base": ("Nodes", "Partitioner"),
     "partitioners.choosing": ("partitioner",),
+    "partitioners.csv": ("csv",),
     "partitioners.dates": ("dates",),
     "partitioners.files": ("files",),
     "partitioners.frames": ("frame",),
