@@ -219,7 +219,7 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        return head, [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
 
     def _refuse(self, places: dict[int, str], kind: str) -> None:
         """These items have values that cannot travel, each for its own reason."""
@@ -232,7 +232,7 @@ class _Run:
         ]
         self._errors.sort(key=lambda error: int(error["item"]))
 
-    def _without_the_largest(self, max_result: int) -> bytes | None:
+    def _without_the_largest(self, max_result: int) -> payload.Packed | None:
         """The values without those that are too large by themselves; None when nothing good is left, or too much."""
         large = payload.too_large(self._values, max_result)
         if not large or len(large) == len(self._values):

@@ -201,7 +201,7 @@ def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
     packed, first = [], 0
     for part in parts:
         names = _argument_names(part.value) if mode == payload.CALL else (f"item {n}" for n in itertools.count(first))
-        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}"))
+        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}").body())
         first += part.items
     return tuple(packed)
 
