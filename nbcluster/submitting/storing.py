@@ -139,6 +139,7 @@ def _step(
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
     mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    modules = step.modules
     return NewStep(
         name=step.name,
         mode=step.mode,
@@ -161,6 +162,11 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
+        bundle_id=None if modules is None else modules.id,
+        bundle_mac=None
+        if modules is None
+        else store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
+        bundle=None if modules is None else modules.body,
         # A callback gets its partition when it is known that it runs.
         partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
     )
