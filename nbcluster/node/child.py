@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from nbcluster import payload
 from nbcluster.errors import FileChanged, FileNotSeen
@@ -29,6 +29,7 @@ from nbcluster.node.interrupt import Interrupt
 from nbcluster.node.line import ChildLine, Link
 from nbcluster.running import Current, Line, set_current
 
+_T = TypeVar("_T")
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
@@ -45,20 +46,18 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     interrupt, board = Interrupt(), Board(board_descriptor)
     os.close(board_descriptor)
     link = Link(socket.socket(fileno=descriptor), interrupt)
-    functions: dict[str, payload.Shipped | str] = {}
+    loaded = _Loaded()
     home = os.getcwd()
     _open_streams()
     link.send({"type": wire.READY})
     for head, blobs in link.frames():
-        if head["type"] == wire.FUNCTION:
-            while len(functions) >= wire.KEPT_FUNCTIONS:
-                functions.pop(next(iter(functions)))
-            functions[head["id"]] = _load_function(blobs[0])
+        if head["type"] in (wire.MODULES, wire.FUNCTION):
+            loaded.take(head, blobs[0])
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
         line = ChildLine(link, board, interrupt, head["call"], head["max_result"], saved)
-        reply, parts = _run(head, blobs, functions[head["function"]], interrupt, line)
+        reply, parts = _run(head, blobs, loaded.function(head["function"]), interrupt, line)
         if os.getpid() != me:
             os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
         line.ended = True
@@ -74,6 +73,36 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(0)
+
+
+class _Loaded:
+    """The functions that this child has, each with the modules that came with it."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, payload.Bundle] = {}
+        self._functions: dict[str, tuple[payload.Shipped | str, payload.Bundle | None]] = {}
+
+    def take(self, head: dict[str, Any], body: bytes) -> None:
+        """Keep what the node sent."""
+        if head["type"] == wire.MODULES:
+            _keep(self._bundles, head["id"], payload.unpack_modules(body))
+            return
+        bundle = self._bundles[head["modules"]] if head["modules"] is not None else None
+        payload.use(bundle)
+        _keep(self._functions, head["id"], (_load_function(body), bundle))
+
+    def function(self, name: str) -> payload.Shipped | str:
+        """A function; from now on imports find the modules that came with it."""
+        function, bundle = self._functions[name]
+        payload.use(bundle)
+        return function
+
+
+def _keep(known: dict[str, _T], name: str, one: _T) -> None:
+    """Keep one more; the oldest goes, as the node expects."""
+    while len(known) >= wire.KEPT_FUNCTIONS:
+        known.pop(next(iter(known)))
+    known[name] = one
 
 
 def _load_function(body: bytes) -> payload.Shipped | str:

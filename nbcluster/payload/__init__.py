@@ -15,6 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from nbcluster.errors import CannotPickle, PayloadError, TooLarge
+from nbcluster.payload.bundles import Bundle as Bundle
+from nbcluster.payload.bundles import unpack_modules as unpack_modules
+from nbcluster.payload.bundles import use as use
+from nbcluster.payload.bundles import using as using
 from nbcluster.payload.captures import Capture as Capture
 from nbcluster.payload.captures import captured as captured
 from nbcluster.payload.captures import captures_of as captures_of
@@ -38,7 +42,9 @@ from nbcluster.payload.pickling import OverLimit as OverLimit
 from nbcluster.payload.pickling import by_reference as by_reference
 from nbcluster.payload.pickling import content as content
 from nbcluster.payload.pickling import dump as dump
+from nbcluster.payload.pickling import imports_in as imports_in
 from nbcluster.payload.pickling import is_plain as is_plain
+from nbcluster.payload.pickling import noticing as noticing
 from nbcluster.payload.pickling import reduced as reduced
 from nbcluster.payload.pickling import travelling as travelling
 from nbcluster.payload.sources import cell_sources

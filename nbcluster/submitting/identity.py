@@ -22,6 +22,7 @@ from typing import Any
 
 from nbcluster import payload
 from nbcluster.partitioners.handle import Handle
+from nbcluster.payload import beside
 
 _BY_VALUE = 2
 """The version of marshal that knows no sharing: equal values are equal bytes."""
@@ -116,9 +117,11 @@ class _Identity:
         }
         closure = [_content(cell) for cell in function.__closure__ or ()]
         extra = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        imported = beside.digest_of(payload.imports_in(function.__code__))
         return self._all(
-            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra
-        )
+            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra,
+            *([imported] if imported else []),
+        )  # fmt: skip
 
     def _code(self, code: types.CodeType) -> bytes:
         numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
@@ -265,7 +268,13 @@ def _library_folders() -> tuple[str, ...]:
 
 
 def _own_text(module: str) -> bytes:
-    """The digest of a module's file if it is the user's own; what is installed counts by its name."""
+    """The digest of a module's file if it is the user's own; what is installed counts by its name.
+
+    One that lies beside the notebook counts with all that travels with it.
+    """
+    travels = beside.digest_of([module])
+    if travels:
+        return travels
     file = getattr(sys.modules.get(module), "__file__", None)
     if not file or not file.endswith(".py"):
         return b""
