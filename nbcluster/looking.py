@@ -43,6 +43,7 @@ class StepHandle:
         self._store = cluster.store
         self._row = row
         self._first_items: list[int] | None = None
+        self._said: set[str] = set()
         self._waiting = Waiting(cluster, row, lambda: self._store.steps.progress(row.step_execution_id), whole=False)
 
     @property
@@ -126,13 +127,27 @@ class StepHandle:
 
         Waits for the end; with ``partial=True`` gives the rows of the partitions that are
         final now.  ``seconds`` is each item's time on its node.
+
+        Values of one shape have columns of their own in the place of ``value``: one for each key
+        of a dict (texts), field of a named tuple, place of a tuple (``value_0``, ...), label of a
+        Series, column of a DataFrame.  A DataFrame gives its rows, with the same input before each
+        and its index as a column if that has a name or is not of whole numbers; None among
+        DataFrames gives none.  What is missing does not change a dtype (Int64, boolean); a failed
+        item has a row.  A column that is called like one of those above becomes ``value_...``.
+        Whatever is of several kinds stays as it is, in ``value``, which is said once.  A frame
+        that a partition was given is told by the partition's key.
         """
-        from nbcluster.frames import items_frame
+        from nbcluster.frames.items import items_frame
 
         if not partial:
             self.wait()
         final = self._store.views.indexes(self._row.step_execution_id, FINAL)
-        return items_frame(self._items(final, inputs=True))
+        return items_frame(self._items(final, inputs=True, told=True), self._say_once)
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.warning("%s: %s", self.name, sentence)
 
     def iter(self) -> Iterator[Any]:
         """The values in input order, as they come.  Raises PartitionError at a failed item."""
@@ -196,9 +211,10 @@ class StepHandle:
         offsets = self._offsets()
         return ResultReader(self._store, self._row).errors(failed, [offsets[index] for index in failed])
 
-    def _items(self, indexes: list[int], *, inputs: bool) -> Iterator[Item]:
+    def _items(self, indexes: list[int], *, inputs: bool, told: bool = False) -> Iterator[Item]:
         offsets = self._offsets()
-        return ResultReader(self._store, self._row).items(indexes, [offsets[i] for i in indexes], inputs=inputs)
+        reader = ResultReader(self._store, self._row, told=told)
+        return reader.items(indexes, [offsets[i] for i in indexes], inputs=inputs)
 
     def final_items(self, *, values: bool) -> Iterator[Item]:
         """The items of the partitions that are final now, without inputs; without ``values`` nothing is unpickled."""
