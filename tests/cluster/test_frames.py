@@ -58,7 +58,7 @@ def test_one_call_and_every_step_of_a_pipeline_have_such_frames(cluster: Any) ->
         cluster.pipeline()
         .map("pairs", lambda n: (n, n + 1), [1, 2, 3], chunk=2)
         .map("sums", lambda pair: {"sum": sum(pair)})
-        .aggregate("all", lambda found: pd.DataFrame(found))
+        .aggregate("all", pd.DataFrame)
         .run()
     )
     assert job.frame()["sum"].tolist() == [3, 5, 7]
@@ -67,7 +67,7 @@ def test_one_call_and_every_step_of_a_pipeline_have_such_frames(cluster: Any) ->
 
 
 def test_values_of_several_kinds_are_said_once(cluster: Any, caplog: pytest.LogCaptureFixture) -> None:
-    job = cluster.map(lambda n: n if n else {"n": n}, range(3), name="mixed")
+    job = cluster.map(lambda n: n or {"n": n}, range(3), name="mixed")
     with caplog.at_level(logging.WARNING, logger="nbcluster"):
         frames = [job.frame(), job.frame(), job.frame(partial=True)]
     assert all(frame["value"].tolist() == [{"n": 0}, 1, 2] for frame in frames)
