@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
-from nbcluster.looking import StepHandle, starts
+from nbcluster.looking import StepHandle
 from nbcluster.records import JobRow, StepRow
+from nbcluster.results import starts
 from nbcluster.shown import JobSnapshot
 from nbcluster.snapshots.job import Snapshots
 from nbcluster.store.wakeup import job_topic
