@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _BATCH = 100
 
+_QUIET_SHARE = 4
+"""A partial frame is followed by a pause of this many times its own cost."""
+
 
 class StepResults:
     """The items of one step of a job execution.  Everything is read from the database.
@@ -67,7 +70,11 @@ class StepResults:
         for progress in self._waiting.changes(deadline):
             if progress.status in JOB_FINAL:
                 return self
-        raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
+        assert timeout is not None
+        raise self._still_running(timeout)
+
+    def _still_running(self, timeout: float) -> WaitTimeout:
+        return WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
 
     def __await__(self) -> Generator[Any, None, Self]:
         """``await job``: like ``wait()``, without blocking the event loop; gives this handle.
@@ -125,6 +132,29 @@ class StepResults:
             self.wait()
         final = self._store.views.indexes(self._row.step_execution_id, FINAL)
         return items_frame(self._items(final, inputs=True, told=True), self._say_once)
+
+    def _growing(self, deadline: float | None) -> Generator[pd.DataFrame, None, None]:
+        """``frame(partial=True)`` whenever more is final, each result read once, until the end or ``deadline``.
+
+        After each frame comes a pause of some times what it cost, and what was done with it: of a job of many items
+        the later frames are rarer.
+        """
+        from nbcluster.frames.items import items_frame
+
+        known: dict[int, list[Item]] = {}
+        quiet_until = 0.0
+        for progress in self._waiting.changes(deadline):
+            more = progress.completed + progress.failed > len(known)
+            began = time.monotonic()
+            if not more or (began < quiet_until and progress.status not in JOB_FINAL):
+                continue
+            final = self._store.views.indexes(self._row.step_execution_id, FINAL)
+            new = [index for index in final if index not in known]
+            known |= {index: [] for index in new}
+            for item in self._items(new, inputs=True, told=True):
+                known[item.partition].append(item)
+            yield items_frame([item for index in sorted(known) for item in known[index]], self._say_once)
+            quiet_until = time.monotonic() + _QUIET_SHARE * (time.monotonic() - began)
 
     def _say_once(self, sentence: str) -> None:
         if sentence not in self._said:
