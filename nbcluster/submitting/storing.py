@@ -161,6 +161,8 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
+        into_table=None if step.into is None or step.into.url is not None else step.into.name,
+        if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
         partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
     )

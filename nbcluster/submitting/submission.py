@@ -13,6 +13,7 @@ from nbcluster.config import Settings, parse_size
 from nbcluster.errors import InputError
 from nbcluster.lifecycle import CALLBACKS, StepKind
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
+from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
 from nbcluster.submitting import identity
 from nbcluster.submitting.aggregators import aggregator
@@ -48,6 +49,7 @@ class PreparedStep:
     code_id: str = ""
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
+    into: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class Prepared:
         if not self.named:
             return self.uid
         return identity.combined(
-            (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+            (
+                (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+                + (() if step.into is None else (step.into.name, step.into.if_exists, step.into.url))
+            )
             for step in self.steps
         )
 
@@ -111,8 +116,9 @@ def prepare_step(
     strategy = choose_strategy(options.strategy, options.nodes)
     wanted = _wanted_partitions(options, slots)
     rules = rules_of(options)
+    into = target_of(options.into, options.if_exists)
     parts, given = _split(source, mode, options, wanted)
-    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
+    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
     return replace(
         step,
         parts=tuple(parts),
@@ -125,7 +131,14 @@ def prepare_step(
 
 
 def packed(
-    name: str, kind: StepKind, mode: str, function: Any, options: Options, settings: Settings, **more: Any
+    name: str,
+    kind: StepKind,
+    mode: str,
+    function: Any,
+    options: Options,
+    settings: Settings,
+    into: Table | None = None,
+    **more: Any,
 ) -> PreparedStep:
     """A step with its function packed, and identified if the job has a name."""
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
@@ -137,9 +150,10 @@ def packed(
         name=name,
         kind=kind,
         mode=mode,
-        function=payload.pack_function(function, limit, modules),
+        function=payload.pack_function(function, limit, modules, into),
         source=source,
         code_id=code_id,
+        into=into,
         **more,
     )
 
