@@ -11,7 +11,6 @@
     │   │   └── TooLarge
     │   └── UnknownJob
     ├── DatabaseError           the meeting place
-    │   ├── TableRefused        a table of the user's that does not take a partition's rows
     │   ├── DatabaseUnreachable (exit code 3)
     │   ├── LoginRefused        (exit code 3)
     │   └── SchemaError         (exit code 4)
@@ -84,10 +83,6 @@ class DatabaseUnreachable(DatabaseError, ConnectionError):
 
 class LoginRefused(DatabaseUnreachable):
     """The database refused the user or the password."""
-
-
-class TableRefused(DatabaseError):
-    """A table does not take the rows of a partition; nothing of them was written."""
 
 
 class SchemaError(DatabaseError):

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nbcluster.errors import TableRefused
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
@@ -16,6 +15,7 @@ from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
 from nbcluster.signing import Signer, result_body
 from nbcluster.store.partitions import checkpoints
+from nbcluster.store.targets import TableRefused
 
 _LAST_LINES = 500
 _BY_USER = (StopRequest.STOP, StopRequest.NOW)

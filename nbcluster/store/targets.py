@@ -10,7 +10,7 @@ from itertools import groupby
 from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
 
-from nbcluster.errors import InputError, TableRefused
+from nbcluster.errors import DatabaseError, InputError
 from nbcluster.records import Finish, TableRows
 from nbcluster.rows import making
 from nbcluster.rows.target import split_name
@@ -21,6 +21,10 @@ _KEPT = 64
 """Targets whose columns are remembered: a node writes into few at a time."""
 
 _Key = tuple[str, str]
+
+
+class TableRefused(DatabaseError):
+    """A table does not take the rows of a partition, or a statement of its function: nothing of it was written."""
 
 
 class Targets:
