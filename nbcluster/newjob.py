@@ -51,6 +51,7 @@ class NewStep:
     timeout: float | None = None
     require: tuple[str, ...] = ()
     into_table: str | None = None
+    if_exists: str = "fail"
     values_at: str | None = None
     bundle_id: str | None = None
     bundle_mac: bytes | None = None

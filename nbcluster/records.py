@@ -164,6 +164,15 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class TableRows:
+    """The rows of a partition for the step's table: (name, kind) of each column, how many rows, and their bytes."""
+
+    columns: tuple[tuple[str, str], ...]
+    count: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of one attempt, as it is to be recorded.
 
@@ -185,6 +194,8 @@ class Finish:
     result: Result | None = None
     """What is stored with COMPLETED or FAILED; with PENDING, the items that are done, kept for the next attempt."""
     log: bytes = b""
+    rows: TableRows | None = None
+    """What a COMPLETED partition writes into the table of its step."""
 
 
 @dataclass(frozen=True, slots=True)

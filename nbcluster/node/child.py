@@ -134,6 +134,8 @@ def _run(
             else:
                 run.go_on_from(kept)
                 run.call(shipped.function, inputs, head["items"], interrupt)
+                if shipped.into is not None:
+                    run.make_rows(shipped.into, head["rows_form"], head["max_result"])
         finally:
             interrupt.armed = False
             set_current(None)
@@ -158,6 +160,7 @@ class _Run:
         self._exit_code = "COMPLETED"
         self._kept: dict[int, tuple[Any, float]] = {}
         self._raised: dict[str, list[str]] = {}
+        self._rows: Any = None
 
     def go_on_from(self, kept: list[bytes]) -> None:
         """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
@@ -229,6 +232,24 @@ class _Run:
         if len(self._raised) < _TYPES_TOLD:
             self._raised.setdefault(names[0], names)
 
+    def make_rows(self, into: Any, form: str, limit: int) -> None:
+        """Make the values of a complete partition rows of its table; one that is not complete keeps its values."""
+        from nbcluster.node.tabling import REFUSED, tabled
+
+        if self._exit_code != "COMPLETED":
+            return
+        try:
+            made = tabled(into, self._values, form, limit)
+        except Exception as error:  # values are strangers' objects, and may raise whatever they like
+            self._refuse(
+                dict.fromkeys(range(len(self._values)), f"its rows cannot be read: {summary(error)}"), "FAILED"
+            )
+            return
+        if made.complaints:
+            self._refuse(made.complaints, REFUSED, "FAILED")
+        else:
+            self._values, self._rows = list(made.counts), made.rows
+
     def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
         """Head and blobs: values, errors as JSON, seconds."""
         if self._exit_code == "CANCELLED":
@@ -248,11 +269,15 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        return head, [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        parts = [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        if self._rows is not None:
+            head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
+            parts.append(self._rows.body)
+        return head, parts
 
-    def _refuse(self, places: dict[int, str], kind: str) -> None:
+    def _refuse(self, places: dict[int, str], kind: str, exit_code: str = "") -> None:
         """These items have values that cannot travel, each for its own reason."""
-        self._exit_code = kind
+        self._exit_code = exit_code or kind
         known = {int(error["item"]) for error in self._errors}
         self._errors += [
             {"item": place, "type": kind, "message": cut(why), "traceback": ""}

@@ -36,7 +36,9 @@ class Preparing:
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
         kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
-        return Call(claim, self._function(claim.step), self._inputs(claim), kept, saved, self._modules(claim.step))
+        form = self._store.database.dialect.rows_form if claim.step.into_table is not None else ""
+        step = claim.step
+        return Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""

@@ -24,6 +24,7 @@ from nbcluster.store.tables import (
     job_instance,
     step_execution,
 )
+from nbcluster.store.targets import Targets
 from nbcluster.store.wakeup import WORK, node_topic
 
 _WAKE_EACH = 16
@@ -49,6 +50,7 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = JobWriter(database)
+        self._targets = Targets(database)
         self._events = EventLog(database)
 
     # --- submission ---------------------------------------------------------
@@ -114,6 +116,8 @@ class JobRepository:
         step_id = self._writer.step(
             connection, _step_values(step) | {"position": position, "job_execution_id": job_id}, status
         )
+        if step.into_table is not None:
+            self._targets.create(connection, job.uid, step.name, step.into_table, step.if_exists)
         self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id, status)
         self._writer.partitions(connection, job_id, step_id, created, step.partitions)
         return step_id

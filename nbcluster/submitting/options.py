@@ -42,6 +42,8 @@ class Options:
     priority: int = 0
     require: Any = None
     pin: str | None = None
+    into: Any = None
+    if_exists: str | None = None
     aggregate: Callable[[list[Any]], Any] | str | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None

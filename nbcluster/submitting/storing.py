@@ -186,6 +186,8 @@ def _step(
         if modules is None
         else store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
         bundle=None if modules is None else modules.body,
+        into_table=None if step.into is None or step.into.url is not None else step.into.name,
+        if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
         partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
     )

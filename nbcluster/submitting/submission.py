@@ -16,6 +16,7 @@ from nbcluster.lifecycle import CALLBACKS, StepKind
 from nbcluster.partitioners.base import Nodes, Part, countable, positive
 from nbcluster.partitioners.choosing import as_partitioner, cut
 from nbcluster.payload import beside
+from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
 from nbcluster.submitting import identity
 from nbcluster.submitting.aggregators import aggregator
@@ -59,6 +60,7 @@ class PreparedStep:
     code_id: str = ""
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
+    into: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ class Prepared:
         if not self.named:
             return self.uid
         return identity.combined(
-            (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+            (
+                (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+                + (() if step.into is None else (step.into.name, step.into.if_exists, step.into.url))
+            )
             for step in self.steps
         )
 
@@ -124,8 +129,9 @@ def prepare_step(
         raise InputError(f"the first argument must be a function, not {type(function).__name__}")
     strategy = choose_strategy(options.strategy, options.nodes)
     rules = rules_of(options)
+    into = target_of(options.into, options.if_exists)
     parts, given = _split(source, mode, options, nodes)
-    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
+    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
     with payload.noticing() as named:
         arguments = _pack_parts(parts, mode)
     return replace(
@@ -141,7 +147,14 @@ def prepare_step(
 
 
 def packed(
-    name: str, kind: StepKind, mode: str, function: Any, options: Options, settings: Settings, **more: Any
+    name: str,
+    kind: StepKind,
+    mode: str,
+    function: Any,
+    options: Options,
+    settings: Settings,
+    into: Table | None = None,
+    **more: Any,
 ) -> PreparedStep:
     """A step with its function packed, and identified if the job has a name."""
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
@@ -151,7 +164,7 @@ def packed(
         code_id = identity.of_function(function) if options.name is not None else ""
     source = options.source if options.source is not None and name == MAIN else source_of(function)
     with payload.noticing() as named:
-        body = payload.pack_function(function, limit, modules)
+        body = payload.pack_function(function, limit, modules, into)
     _check_size(_bundled(named, shipped), limit)
     return PreparedStep(
         name=name,
@@ -162,6 +175,7 @@ def packed(
         refers=frozenset(named),
         shipped=shipped,
         code_id=code_id,
+        into=into,
         **more,
     )
 

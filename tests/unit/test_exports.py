@@ -17,7 +17,9 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "frame", "items", "ranges",
+    "Partitioner", "frame", "items", "ranges", "table",
+    # where rows go
+    "table",
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
