@@ -13,7 +13,7 @@ from nbcluster.lifecycle import StepKind
 from nbcluster.partitioner import Part
 from nbcluster.strategies import choose_strategy
 from nbcluster.submitting import identity
-from nbcluster.submitting.options import PRINTABLE, Options, checked_callable, options_from, rules_of
+from nbcluster.submitting.options import PRINTABLE, Options, caches, checked_callable, options_from, rules_of
 from nbcluster.submitting.submission import (
     ON_FAILURE,
     ON_SUCCESS,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin", "ship",
+    "timeout", "require", "pin", "ship", "cache",
 )  # fmt: skip
 
 After = str | Iterable[str] | None
@@ -179,6 +179,11 @@ class Pipeline:
 
     def _source_of(self, name: str, before: tuple[str, ...], options: Options) -> PreparedStep:
         """The step whose partitions are taken over."""
+        if caches(options):
+            raise InputError(
+                f"step {name!r} gets what the step before it gives, which is not known yet; give it items=, or leave "
+                "cache= away"
+            )
         if options.chunk is not None or options.partitions is not None:
             raise InputError(f"step {name!r} takes over the partitions of the step before it; leave chunk= away")
         if len(before) != 1:

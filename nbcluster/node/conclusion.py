@@ -13,7 +13,7 @@ from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result
-from nbcluster.signing import Signer, result_body
+from nbcluster.signing import Signer, result_body, sign_cached
 from nbcluster.store.partitions import checkpoints
 
 _LAST_LINES = 500
@@ -78,7 +78,16 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
+        cached_mac=_for_others(claim, signer) if exit_code is ExitCode.COMPLETED and result is not None else None,
     )
+
+
+def _for_others(claim: Claim, signer: Signer) -> bytes | None:
+    """The signature of a good result that other jobs may take over; its key was checked before it was run."""
+    if claim.cache_key is None:
+        return None
+    step = claim.step
+    return sign_cached(signer, step.uid, step.name, claim.index, claim.attempt, claim.token, key=claim.cache_key)
 
 
 # --- another try ---------------------------------------------------------------
@@ -211,4 +220,5 @@ def unstorable(finish: Finish, error: Exception) -> Finish:
         retry_after=None,
         result=None,
         log=b"",
+        cached_mac=None,
     )

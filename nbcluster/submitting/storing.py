@@ -17,10 +17,12 @@ from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import JobRow, Node, Signed, StepRow
+from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
+from nbcluster.submitting.caching import known
 from nbcluster.submitting.submission import Prepared, PreparedStep
 
 LOCAL, ANYBODY = "local", "scale_up"
@@ -36,6 +38,8 @@ class Stored:
     row: JobRow
     found: JobStatus | None = None
     note: str | None = None
+    whole: bool = False
+    """Whether the cache had every partition of its only step: there is nothing to run."""
 
 
 def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
@@ -63,7 +67,7 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
     for _ in range(_LOOKS):
         submitted = store.jobs.create(job)
         if submitted.found is None:
-            return Stored(_as_row(job, prepared, submitted))
+            return _new(job, prepared, submitted)
         if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
             break
         own = any(step.own is not None for step in prepared.steps)
@@ -73,6 +77,13 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
             return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
         # Another kernel was quicker to go on with it: that run is what the next look finds.
     return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+def _new(job: NewJob, prepared: Prepared, submitted: Submitted) -> Stored:
+    parts = [part for step in job.steps for part in step.partitions]
+    taken = sum(part.cached is not None for part in parts)
+    note = f"{job.name}: {taken} of {len(parts)} partitions have their results from the cache" if taken else None
+    return Stored(_as_row(job, prepared, submitted), None, note, taken == len(parts) > 0)
 
 
 _SAME = "same code and inputs"
@@ -133,7 +144,8 @@ def _step(
     master: str,
     nodes: Sequence[Node],
 ) -> NewStep:
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(step.parts)]
+    cached = _cached(store, prepared, step)
+    planned = [Planned(n, part.key, part.items) for n, part in enumerate(step.parts) if cached[n] is None]
     owner = master if step.kind is StepKind.LOCAL else None
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
@@ -162,23 +174,37 @@ def _step(
         timeout=step.rules.timeout,
         require=step.rules.require,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment, cached)),
     )
 
 
-def _partitions(store: Store, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
+def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[CachedResult | None]:
+    """What the cache has for each partition.  A fresh run takes nothing, nor what waits for other steps."""
+    if not any(step.cache_keys) or prepared.fresh or step.after:
+        return (None,) * len(step.parts)
+    return known(store, step.cache_keys)
+
+
+def _partitions(
+    store: Store, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
+) -> list[NewPartition]:
     sign = store.signer.sign
     bodies = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    keys = step.cache_keys or (None,) * len(step.parts)
+    owners = iter(assignment.owners)
     return [
         NewPartition(
             index=index,
             key=_key(part.key, index),
             items=part.items,
             arguments=None if body is None else Signed(body, sign("arguments", uid, step.name, index, body=body)),
-            assigned_node=owner,
+            assigned_node=next(owners) if found is None else None,
             transferable=step.transferable,
+            cache_key=key,
+            cache_mac=None if key is None else sign_key(store.signer, uid, step.name, index, key=key),
+            cached=found,
         )
-        for index, (part, body, owner) in enumerate(zip(step.parts, bodies, assignment.owners, strict=True))
+        for index, (part, body, key, found) in enumerate(zip(step.parts, bodies, keys, cached, strict=True))
     ]
 
 

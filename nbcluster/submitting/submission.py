@@ -14,9 +14,18 @@ from nbcluster.errors import InputError
 from nbcluster.lifecycle import CALLBACKS, StepKind
 from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
-from nbcluster.submitting import identity
+from nbcluster.submitting import caching, identity
 from nbcluster.submitting.aggregators import aggregator
-from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
+from nbcluster.submitting.options import (
+    PRINTABLE,
+    Options,
+    Rules,
+    caches,
+    checked_callable,
+    limit_of,
+    priority_of,
+    rules_of,
+)
 
 MAIN = "map"
 """The one step of ``map`` and its siblings; its items are the job's items."""
@@ -48,6 +57,8 @@ class PreparedStep:
     code_id: str = ""
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
+    cache_keys: tuple[str | None, ...] = ()
+    """What each partition computes, as a digest, or None where that cannot be told; empty without ``cache=True``."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,10 @@ def prepare_step(
     rules = rules_of(options)
     parts, given = _split(source, mode, options, wanted)
     step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
+    keys: tuple[str | None, ...] = ()
+    if caches(options):
+        with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
+            keys = caching.keys_of(function, mode, parts)
     return replace(
         step,
         parts=tuple(parts),
@@ -121,6 +136,7 @@ def prepare_step(
         transferable=options.transferable,
         rules=rules,
         inputs_id=identity.of_inputs(given) if options.name is not None else "",
+        cache_keys=keys,
     )
 
 
@@ -172,6 +188,8 @@ def _wanted_partitions(options: Options, slots: int) -> int:
         raise InputError("give chunk= or partitions=, not both")
     if options.partitions is not None and (not isinstance(options.partitions, SupportsIndex) or options.partitions < 1):
         raise InputError(f"partitions is {options.partitions!r}; it must be a whole number of at least 1")
+    if options.partitions is None and caches(options):
+        return caching.PARTITIONS  # equal inputs must be cut alike whatever nodes there are
     return choose_partitions(slots, options.partitions)
 
 
