@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -59,18 +60,33 @@ def _version(name: str) -> str:
         return str(getattr(sys.modules.get(name), "__version__", ""))
 
 
-def known(store: Store, keys: Sequence[str | None]) -> list[CachedResult | None]:
-    """What earlier jobs computed for these keys, checked; None where they computed nothing.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier jobs computed for the partitions of a step, checked; None for each that nobody computed.
 
-    Entries that were altered, or whose results are gone, are dropped: the next result takes their place.
+    ``gone`` are keys whose entries lead nowhere, ``altered`` those that no node of this cluster signed.
     """
+
+    results: tuple[CachedResult | None, ...]
+    gone: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+
+
+def known(store: Store, keys: Sequence[str | None]) -> Known:
+    """What the cache has for these keys.  Only reads."""
     found, gone = store.cached.find({key for key in keys if key is not None})
     genuine = {one.key: one for one in found if is_genuine(store.signer, one)}
-    altered = [one.key for one in found if one.key not in genuine]
-    if altered:
+    altered = tuple(one.key for one in found if one.key not in genuine)
+    return Known(tuple(None if key is None else genuine.get(key) for key in keys), tuple(gone), altered)
+
+
+def taken(store: Store, keys: Sequence[str | None]) -> tuple[CachedResult | None, ...]:
+    """The results that a job takes over.  Useless entries are dropped: the next results of their keys are entered."""
+    found = known(store, keys)
+    if found.altered:
         log.warning(
             "%d entries of the cache are not signed with this cluster's key: they are dropped and their partitions run",
-            len(altered),
+            len(found.altered),
         )
-    store.cached.drop([*gone, *altered])
-    return [None if key is None else genuine.get(key) for key in keys]
+    store.cached.drop([*found.gone, *found.altered])
+    return found.results

@@ -22,7 +22,7 @@ from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
-from nbcluster.submitting.caching import known
+from nbcluster.submitting.caching import taken
 from nbcluster.submitting.submission import Prepared, PreparedStep
 
 LOCAL, ANYBODY = "local", "scale_up"
@@ -81,9 +81,9 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
 
 def _new(job: NewJob, prepared: Prepared, submitted: Submitted) -> Stored:
     parts = [part for step in job.steps for part in step.partitions]
-    taken = sum(part.cached is not None for part in parts)
-    note = f"{job.name}: {taken} of {len(parts)} partitions have their results from the cache" if taken else None
-    return Stored(_as_row(job, prepared, submitted), None, note, taken == len(parts) > 0)
+    number = sum(part.cached is not None for part in parts)
+    note = f"{job.name}: {number} of {len(parts)} partitions have their results from the cache" if number else None
+    return Stored(_as_row(job, prepared, submitted), None, note, whole=number == len(parts) > 0)
 
 
 _SAME = "same code and inputs"
@@ -182,7 +182,7 @@ def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[Ca
     """What the cache has for each partition.  A fresh run takes nothing, nor what waits for other steps."""
     if not any(step.cache_keys) or prepared.fresh or step.after:
         return (None,) * len(step.parts)
-    return known(store, step.cache_keys)
+    return taken(store, step.cache_keys)
 
 
 def _partitions(

@@ -134,6 +134,22 @@ def test_the_number_of_partitions_does_not_depend_on_the_nodes(lab: Lab) -> None
     assert cluster.plan(double, range(1000), cache=True).partitions == before == 32
 
 
+def test_a_plan_tells_what_the_cache_has_and_changes_nothing(lab: Lab) -> None:
+    lab.audited = False  # a result is removed below
+    lab.nodes(1, slots=2)
+    cluster = lab.connect()
+    cluster.map(double, range(10), chunk=2, cache=True).wait(60)
+    lab.tables.change("DELETE FROM batch_results WHERE attempt = 1 AND step_execution_id = (SELECT step_execution_id "
+                      "FROM batch_partitions WHERE partition_index = 1)")  # fmt: skip
+    plan = cluster.plan(double, range(12), chunk=2, cache=True)
+    assert plan.cached == 4
+    assert "4 of 6 partitions have their results from the cache" in repr(plan)
+    assert sum(node.partitions for node in plan.nodes) == 2
+    assert lab.tables.count("batch_cached") == 5
+    assert cluster.plan(double, range(12), chunk=2).cached is None
+    assert cluster.plan(double, range(12), chunk=2, cache=True, fresh=True).cached == 0
+
+
 # --- what nobody can exchange ----------------------------------------------------------------------------------------
 
 
