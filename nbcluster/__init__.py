@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.sequences import items as items
     from nbcluster.partitioners.sequences import ranges as ranges
     from nbcluster.pipeline import Pipeline as Pipeline
+    from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
 
@@ -57,6 +58,7 @@ _HOMES = {
     "api": ("Cluster", "connect", "doctor"),
     "diagnosing.diagnosis": ("Diagnosis", "Finding"),
     "running": ("Current", "current"),
+    "rows.target": ("table",),
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),

@@ -156,27 +156,23 @@ def _all_at_ends_of_fields(data: bytes, places: Any, inside: bool, before: bytes
 
 def _followed(data: bytes, inside: bool, before: bytes, form: CsvFormat) -> Iterator[int]:
     """The places of opening and closing quotes, one after the other."""
-    opening, closing = _patterns(form.separator, form.quote)
+    field, rest = _patterns(form.separator, form.quote)
     text, place = before + data, 1
-    while True:
-        if not inside:
-            found = opening.search(text, place)
-            if found is None:
-                return
-            yield found.start() - 1
-            place = found.end()
-        rest = closing.match(text, place)
-        if rest is None or not rest[1]:
+    if inside:
+        found = rest.match(text, place)
+        if found is None or not found[1]:
             return
-        yield rest.end() - 2
-        place, inside = rest.end(), False
+        yield found.end() - 2
+        place = found.end()
+    for found in field.finditer(text, place):
+        yield found.start() - 1
+        if found[1]:
+            yield found.end() - 2
 
 
 @lru_cache
 def _patterns(separator: str, quote: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """A quote that begins a field, and what follows it up to and with the closing one, if there is one."""
+    """A quoted field, and what is left of one from inside of it; with its closing quote if there is one."""
     mark, before = re.escape(quote.encode()), re.escape(separator.encode()) + rb"\r\n"
-    return (
-        re.compile(b"(?<=[" + before + b"])" + mark),
-        re.compile(b"(?:[^" + mark + b"]++|" + mark * 2 + b")*+(" + mark + b"?)"),
-    )
+    rest = b"(?:[^" + mark + b"]++|" + mark * 2 + b")*+(" + mark + b"?)"
+    return re.compile(b"(?<=[" + before + b"])" + mark + rest), re.compile(rest)
