@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.files import files as files
     from nbcluster.partitioners.frames import frame as frame
     from nbcluster.partitioners.grid import grid as grid
+    from nbcluster.partitioners.keys import keys as keys
     from nbcluster.partitioners.parquet import parquet as parquet
     from nbcluster.partitioners.sequences import items as items
     from nbcluster.partitioners.sequences import ranges as ranges
@@ -70,6 +71,7 @@ _HOMES = {
     "partitioners.files": ("files",),
     "partitioners.frames": ("frame",),
     "partitioners.grid": ("grid",),
+    "partitioners.keys": ("keys",),
     "partitioners.parquet": ("parquet",),
     "partitioners.sequences": ("items", "ranges"),
     "errors": (
