@@ -17,7 +17,7 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "frame", "items", "ranges",
+    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges", "FileNotSeen", "FileChanged",
     # where rows go
     "table",
     # errors
