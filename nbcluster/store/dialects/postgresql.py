@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -40,6 +40,7 @@ from nbcluster.errors import (
     SchemaMissing,
 )
 from nbcluster.records import Rights
+from nbcluster.store import bulk
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -211,6 +212,11 @@ class PostgreSQL(Dialect):
         except psycopg.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
             lost = bool(driver.closed)
             raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error
+
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        from nbcluster.store.dialects import packed
+
+        return packed.columns(connection, source, fields)
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)
