@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.store import bulk
 
 
 class Dialect(ABC):
@@ -171,6 +172,10 @@ class Dialect(ABC):
     @abstractmethod
     def insert_missing(self, table: Table) -> Insert:
         """The insert that changes nothing, and returns nothing, when a row of the same key is there."""
+
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        """Many rows as arrays, one for each field, in as many portions as it takes (see bulk.py).  Only reads."""
+        return bulk.row_by_row(connection, source, fields)
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""

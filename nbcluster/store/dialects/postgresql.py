@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -42,6 +42,7 @@ from nbcluster.errors import (
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.store import bulk
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -228,6 +229,11 @@ class PostgreSQL(Dialect):
 
     def lock_name(self, connection: Connection, name: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
+
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        from nbcluster.store.dialects import packed
+
+        return packed.columns(connection, source, fields)
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)
