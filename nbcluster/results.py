@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nbcluster import failures
 from nbcluster.awaiting import AsCompleted, in_thread
@@ -160,6 +161,32 @@ class StepResults:
         if sentence not in self._said:
             self._said.add(sentence)
             log.warning("%s: %s", self.name, sentence)
+
+    def to_parquet(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a Parquet file, of which only some are in memory at a time.
+
+        Waits for the end, unless ``partial``.  Columns are those of the frame, with their types; values within values
+        are JSON texts, lengths of time are seconds.  The file appears when it is complete, in the place of an older
+        one.  Raises InputError when it cannot be written; then nothing of it is left.
+        """
+        self._export(path, "parquet", partial)
+
+    def to_csv(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a CSV file with a header, as ``to_parquet`` does.
+
+        ``.gz`` or ``.zst`` at the end of its name packs it.  Times with a zone are in UTC.  Texts stand as they are:
+        a spreadsheet takes one that begins with ``=`` for a formula.
+        """
+        self._export(path, "csv", partial)
+
+    def _export(self, path: str | os.PathLike[str], kind: Literal["parquet", "csv"], partial: bool) -> None:
+        from nbcluster.exports import checked_path, export
+
+        checked_path(path, kind)
+        if not partial:
+            self.wait()
+        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
+        export(path, kind, lambda: self._items(final, inputs=True, told=True), self._say_once)
 
     def iter(self) -> Iterator[Any]:
         """The values in input order, as they come.  Raises PartitionError at a failed item."""
