@@ -17,10 +17,11 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges", "FileNotSeen", "FileChanged",
+    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges",
     # where rows go
     "table",
     # errors
+    "FileNotSeen", "FileChanged",
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
