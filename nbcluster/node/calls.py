@@ -29,6 +29,8 @@ class Call:
     inputs: tuple[bytes, ...]
     kept: tuple[bytes, ...] = ()
     saved: bytes | None = None
+    rows_form: str = ""
+    """How rows for the step's table travel."""
     modules: bytes | None = None
 
     @property

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nbcluster import payload
+from nbcluster.errors import FileChanged, FileNotSeen
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -133,6 +134,8 @@ def _run(
             else:
                 run.go_on_from(kept)
                 run.call(shipped.function, inputs, head["items"], interrupt)
+                if shipped.into is not None:
+                    run.make_rows(shipped.into, head["rows_form"], head["max_result"])
         finally:
             interrupt.armed = False
             set_current(None)
@@ -157,6 +160,7 @@ class _Run:
         self._exit_code = "COMPLETED"
         self._kept: dict[int, tuple[Any, float]] = {}
         self._raised: dict[str, list[str]] = {}
+        self._rows: Any = None
 
     def go_on_from(self, kept: list[bytes]) -> None:
         """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
@@ -170,21 +174,25 @@ class _Run:
         timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
-    def fail_all(self, message: str, items: int) -> None:
-        """Every item fails for the same reason."""
+    def fail_all(self, message: str, items: int, error: BaseException | None = None) -> None:
+        """Every item fails for the same reason: ``error``, or that something could not be rebuilt."""
         self._exit_code = "FAILED"
-        self._raised = {"PayloadError": ["PayloadError", "Exception"]}
+        names = ["PayloadError", "Exception"] if error is None else base_names(error)
+        self._raised = {names[0]: names}
         count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
-            {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
+            {"item": place, "type": names[0], "message": message, "traceback": ""} for place in range(count)
         ]
 
     def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
+        except (FileNotSeen, FileChanged) as error:
+            self.fail_all(str(error), items, error)
+            return
         except BaseException as error:
             self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}{cure(error)}", items)
             return
@@ -224,6 +232,24 @@ class _Run:
         if len(self._raised) < _TYPES_TOLD:
             self._raised.setdefault(names[0], names)
 
+    def make_rows(self, into: Any, form: str, limit: int) -> None:
+        """Make the values of a complete partition rows of its table; one that is not complete keeps its values."""
+        from nbcluster.node.tabling import REFUSED, tabled
+
+        if self._exit_code != "COMPLETED":
+            return
+        try:
+            made = tabled(into, self._values, form, limit)
+        except Exception as error:  # values are strangers' objects, and may raise whatever they like
+            self._refuse(
+                dict.fromkeys(range(len(self._values)), f"its rows cannot be read: {summary(error)}"), "FAILED"
+            )
+            return
+        if made.complaints:
+            self._refuse(made.complaints, REFUSED, "FAILED")
+        else:
+            self._values, self._rows = list(made.counts), made.rows
+
     def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
         """Head and blobs: values, errors as JSON, seconds."""
         if self._exit_code == "CANCELLED":
@@ -243,11 +269,15 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        parts = [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        if self._rows is not None:
+            head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
+            parts.append(self._rows.body)
+        return head, parts
 
-    def _refuse(self, places: dict[int, str], kind: str) -> None:
+    def _refuse(self, places: dict[int, str], kind: str, exit_code: str = "") -> None:
         """These items have values that cannot travel, each for its own reason."""
-        self._exit_code = kind
+        self._exit_code = exit_code or kind
         known = {int(error["item"]) for error in self._errors}
         self._errors += [
             {"item": place, "type": kind, "message": cut(why), "traceback": ""}
@@ -256,7 +286,7 @@ class _Run:
         ]
         self._errors.sort(key=lambda error: int(error["item"]))
 
-    def _without_the_largest(self, max_result: int) -> bytes | None:
+    def _without_the_largest(self, max_result: int) -> payload.Packed | None:
         """The values without those that are too large by themselves; None when nothing good is left, or too much."""
         large = payload.too_large(self._values, max_result)
         if not large or len(large) == len(self._values):

@@ -258,6 +258,7 @@ class Executor:
                 "inputs": len(call.inputs),
                 "saved": call.saved is not None,
                 "max_result": claim.step.max_result,
+                "rows_form": call.rows_form,
                 "current": {
                     "job": claim.step.job_name,
                     "index": claim.index,

@@ -11,7 +11,7 @@ from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
 from nbcluster.outcome import write_outcome
 from nbcluster.records import Claim, StepToRun
-from nbcluster.signing import check_result
+from nbcluster.signing import check_key, check_result
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 
@@ -36,7 +36,9 @@ class Preparing:
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
         kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
-        return Call(claim, self._function(claim.step), self._inputs(claim), kept, saved, self._modules(claim.step))
+        form = self._store.database.dialect.rows_form if claim.step.into_table is not None else ""
+        step = claim.step
+        return Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
@@ -81,6 +83,8 @@ class Preparing:
         if claim.arguments_payload is not None:
             body = self._store.claims.arguments(claim.arguments_payload) or b""
         self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
+        if claim.cache_key is not None:  # or its result would be given to jobs that compute something else
+            check_key(self._store.signer, claim.cache_mac or b"", step.uid, step.name, claim.index, key=claim.cache_key)
         return (body,)
 
     def _given(self, step: StepToRun, name: str, indexes: Sequence[int]) -> dict[int, bytes | SignatureError]:

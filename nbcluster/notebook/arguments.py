@@ -46,6 +46,9 @@ class Arguments:
     on_error: str = "raise"
     max_capture: int | None = None
     fresh: bool = False
+    into: str | None = None
+    if_exists: str | None = None
+    cache: bool = False
     retries: int | None = None
     retry_on: tuple[str, ...] = ()
     retry_wait: float | None = None

@@ -57,6 +57,53 @@ def dump(value: Any, limit: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
+_GATHERED = 1 << 16
+"""Larger objects that the pickler writes whole (bytes) stay where they are."""
+
+
+class _Pieces:
+    """Where a pickler writes to: small writes are gathered, large bytes objects are kept as they are."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._size = 0
+        self._done: list[bytes | memoryview] = []
+        self._open = io.BytesIO()
+
+    def write(self, data: Any) -> int:
+        length = memoryview(data).nbytes
+        self._size += length
+        if self._limit is not None and self._size > self._limit:
+            raise OverLimit
+        if isinstance(data, bytes) and length > _GATHERED:
+            self._close()
+            self._done.append(data)
+        else:  # anything else may be gone or changed after this call
+            self._open.write(data)
+        return length
+
+    def _close(self) -> None:
+        if self._open.tell():
+            self._done.append(self._open.getvalue())
+            self._open = io.BytesIO()
+
+    def all(self) -> tuple[bytes | memoryview, ...]:
+        self._close()
+        return tuple(self._done)
+
+
+def pieces_of(
+    value: Any, limit: int | None, keep: Callable[[pickle.PickleBuffer], bool]
+) -> tuple[bytes | memoryview, ...]:
+    """The pickle of ``value`` in pieces.  Of each buffer ``keep`` says whether it goes into the pickle.
+
+    Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
+    """
+    pieces = _Pieces(limit)
+    _Pickler(pieces, protocol=_PROTOCOL, buffer_callback=keep).dump(value)
+    return pieces.all()
+
+
 # --- what cloudpickle leaves to a name ------------------------------------------------
 
 travelling: dict[str, dict[str, Any]] = {}
@@ -178,11 +225,6 @@ def is_plain(value: Any) -> bool:
     if kind in _PLAIN or kind is range:
         return True
     return kind in (list, tuple) and _PLAIN.issuperset(map(type, value))
-
-
-def load(body: bytes) -> Any:
-    """The object that ``dump`` wrote.  Only ever call it on bytes whose signature was checked."""
-    return pickle.loads(body)
 
 
 def by_reference(value: Any) -> bool:

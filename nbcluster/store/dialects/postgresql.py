@@ -40,6 +40,8 @@ from nbcluster.errors import (
     SchemaMissing,
 )
 from nbcluster.records import Rights
+from nbcluster.rows import encoding, making
+from nbcluster.rows.target import TableName
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -65,6 +67,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     # A read needs no transaction: without BEGIN and COMMIT it costs one round trip instead of three.
     reading: ClassVar[dict[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
+    rows_form: ClassVar[str] = encoding.COPY
 
     def __init__(self, url: URL) -> None:
         if url.drivername == "postgresql":
@@ -211,6 +214,20 @@ class PostgreSQL(Dialect):
         except psycopg.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
             lost = bool(driver.closed)
             raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error
+
+    def insert_rows(
+        self,
+        connection: Connection,
+        name: TableName,
+        columns: making.Columns,
+        names: Sequence[str],
+        bodies: Sequence[bytes],
+    ) -> None:
+        if bodies:
+            making.insert_copy(connection, name, names, bodies)
+
+    def lock_name(self, connection: Connection, name: str) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)
