@@ -23,6 +23,8 @@ class NewPartition:
     transferable: bool = True
     cache_key: str | None = None
     cache_mac: bytes | None = None
+    arguments_payload: str | None = None
+    """Refers to large arguments, which are stored already; the body of ``arguments`` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)

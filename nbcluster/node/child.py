@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.depot.spool import whole
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -52,7 +53,7 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
         if head["type"] == wire.FUNCTION:
             while len(functions) >= wire.KEPT_FUNCTIONS:
                 functions.pop(next(iter(functions)))
-            functions[head["id"]] = _load_function(blobs[0])
+            functions[head["id"]] = _load_function(head, blobs)
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
@@ -75,14 +76,20 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _load_function(body: bytes) -> payload.Shipped | str:
+def _load_function(head: dict[str, Any], blobs: list[bytes]) -> payload.Shipped | str:
     """The function, or why it cannot be rebuilt here: every partition will say so."""
     try:
-        shipped: payload.Shipped = payload.load(body)
+        shipped: payload.Shipped = payload.load(_opened(head, blobs)[0])
         payload.install_sources(shipped.sources)
     except BaseException as error:
         return f"the function cannot be rebuilt on this node: {summary(error)}{cure(error)}"
     return shipped
+
+
+def _opened(head: dict[str, Any], blobs: list[bytes]) -> list[payload.Body]:
+    """The blobs of a frame, those that lie in files mapped."""
+    files = head.get("files", {})
+    return [payload.mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
 
 
 def _run(
@@ -96,7 +103,9 @@ def _run(
     began = time.monotonic()
     set_current(Current(**head["current"]), line)
     run = _Run(head["mode"])
-    inputs, kept = blobs[: head["inputs"]], blobs[head["inputs"] :]
+    given = _opened(head, blobs)
+    inputs, kept = given[: head["inputs"]], given[head["inputs"] :]
+    del given
     with payload.in_place({} if isinstance(shipped, str) else shipped.modules):
         try:
             if isinstance(shipped, str):
@@ -107,7 +116,7 @@ def _run(
         finally:
             interrupt.armed = False
             set_current(None)
-        outcome, parts = run.outcome(head["max_result"])
+        outcome, parts = run.outcome(head["max_result"], head.get("room"), head.get("large", 0))
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
@@ -129,7 +138,7 @@ class _Run:
         self._kept: dict[int, tuple[Any, float]] = {}
         self._raised: dict[str, list[str]] = {}
 
-    def go_on_from(self, kept: list[bytes]) -> None:
+    def go_on_from(self, kept: list[payload.Body]) -> None:
         """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
         if not kept:
             return
@@ -137,8 +146,8 @@ class _Run:
             values = payload.load(kept[0])
         except BaseException:  # what cannot be rebuilt here is computed again
             return
-        failed = {error["item"] for error in json.loads(kept[1])}
-        timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
+        failed = {error["item"] for error in json.loads(bytes(kept[1]))}
+        timed = enumerate(zip(values, array.array("d", bytes(kept[2])), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
     def fail_all(self, message: str, items: int) -> None:
@@ -152,7 +161,7 @@ class _Run:
             {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[payload.Body], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
@@ -195,8 +204,8 @@ class _Run:
         if len(self._raised) < _TYPES_TOLD:
             self._raised.setdefault(names[0], names)
 
-    def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Head and blobs: values, errors as JSON, seconds."""
+    def outcome(self, max_result: int, room: str | None, large: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Head and blobs: values, errors as JSON, seconds.  Values above ``large`` bytes go to the file ``room``."""
         if self._exit_code == "CANCELLED":
             return {"exit_code": "CANCELLED", "message": "stopped", "failed": 0}, []
         body, bad = payload.pack_values(self._values, max_result)
@@ -214,7 +223,14 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        return head, [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        left = {}
+        if room is not None and body.size > large:
+            try:
+                left = {"file": _left(body, room)}
+            except OSError as error:
+                return {"exit_code": "FAILED", "message": _no_room(body, room, error), "failed": len(self._values)}, []
+        values = b"" if left else body.body()
+        return head | left, [values, json.dumps(self._errors).encode(), self._seconds.tobytes()]
 
     def _refuse(self, places: dict[int, str], kind: str) -> None:
         """These items have values that cannot travel, each for its own reason."""
@@ -238,6 +254,24 @@ class _Run:
             self._refuse(bad, "UNSERIALIZABLE")
             self._refuse(dict.fromkeys(large, _too_large(max_result)), TOO_LARGE)
         return body
+
+
+def _left(body: payload.Packed, room: str) -> dict[str, Any]:
+    """Write values where the node finds them; nothing stays there when that fails."""
+    with open(os.open(room, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+        try:
+            digest = body.write(whole(file))
+        except BaseException:
+            os.unlink(room)
+            raise
+    return {"size": body.size, "sha256": digest.hex()}
+
+
+def _no_room(body: payload.Packed, room: str, error: OSError) -> str:
+    return (
+        f"the result ({payload.format_size(body.size)}) cannot be written to {os.path.dirname(room)}: "
+        f"{error.strerror}; make room there, or return less"
+    )
 
 
 def _too_large(max_result: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from typing import Any
 
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome, Stored
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result
-from nbcluster.signing import Signer, result_body
+from nbcluster.signing import Signer, result_digests
 from nbcluster.store.partitions import checkpoints
 
 _LAST_LINES = 500
@@ -58,16 +59,21 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
-        values, errors, seconds = outcome.blobs
+        values, (errors, seconds) = outcome.blobs[0], _plain(outcome.blobs[1:])
         text = errors.decode()
         json.loads(text)
+        kept, digest, reference = b"", b"", None
+        if isinstance(values, Stored):
+            digest, reference = values.digest, values.reference
+        else:
+            (kept,) = _plain((values,))
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
             claim.step.uid, claim.step.name, claim.index, claim.attempt, claim.token,
-            body=result_body(values, text, seconds),
+            body=result_digests(digest or hashlib.sha256(kept).digest(), text, seconds),
         )  # fmt: skip
-        result = Result(values, text, seconds, mac)
+        result = Result(kept, text, seconds, mac, reference, digest)
     return Finish(
         claim=claim,
         status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
@@ -79,6 +85,12 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         result=result,
         log=outcome.log,
     )
+
+
+def _plain(blobs: Sequence[object]) -> list[bytes]:
+    if not all(isinstance(blob, bytes) for blob in blobs):
+        raise TypeError("a part of an outcome that is no bytes")
+    return [blob for blob in blobs if isinstance(blob, bytes)]
 
 
 # --- another try ---------------------------------------------------------------
@@ -96,9 +108,7 @@ def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: floa
         return finish
     kept = None
     if finish.result is not None and finish.failed_items < claim.items:
-        body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
-        signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
-        kept = dataclasses.replace(finish.result, mac=signed.mac)
+        kept = checkpoints.sign_items(signer, claim, finish.result)
     return _retried(finish, kept, chance)
 
 

@@ -126,6 +126,7 @@ class JobWriter:
         rows: list[dict[str, Any]] = []
         for part in split:
             body = None if part.arguments is None else part.arguments.body
+            apart = part.arguments_payload
             large = body is not None and len(body) > payloads.INLINE
             rows.append(
                 {
@@ -140,9 +141,9 @@ class JobWriter:
                     "cache_key": part.cache_key,
                     "cache_mac": part.cache_mac,
                     "last_updated": created,
-                    "arguments": None if large else body,
+                    "arguments": None if large or apart else body,
                     "arguments_mac": b"" if part.arguments is None else part.arguments.mac,
-                    "arguments_payload": payloads.put(connection, body) if large and body else None,
+                    "arguments_payload": payloads.put(connection, body) if large and body else apart,
                 }
             )
         self._insert(connection, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import os
@@ -9,15 +10,18 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from nbcluster import payload
 from nbcluster.config import Settings
-from nbcluster.errors import UnknownJob
+from nbcluster.errors import DatabaseError, DatabaseUnreachable, UnknownJob
 from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import JobRow, Node, Signed, StepRow
+from nbcluster.records import JobRow, Node, Reference, Signed, StepRow
+from nbcluster.signing import LARGE_ARGUMENTS
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
@@ -46,13 +50,60 @@ def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[st
 
 def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, nodes: Sequence[Node]) -> Stored:
     """Assign, sign and store; or attach to the run of the same instance, going on with it if it ended early."""
-    job = NewJob(
+    sent = _Sent(store)
+    with sent:
+        job = _job(prepared, settings, master, sent, nodes)
+        for _ in range(_LOOKS):
+            submitted = store.jobs.create(job)
+            if submitted.found is None:
+                sent.keep()
+                return Stored(_as_row(job, prepared, submitted))
+            if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
+                break
+            own = any(step.own is not None for step in prepared.steps)
+            resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
+            if resumed is not None:
+                done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
+                return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
+            # Another kernel was quicker to go on with it: that run is what the next look finds.
+        return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+class _Sent:
+    """Large arguments, which are stored before the job that refers to them, and removed when none comes of it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._references: list[Reference] = []
+
+    def send(self, packed: payload.Packed, at: str | None) -> str:
+        name = self.store.transport.put(packed, at)
+        self._references.append(Reference(name, at, packed.size))
+        return name
+
+    def keep(self) -> None:
+        """A row refers to them now."""
+        self._references = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, DatabaseUnreachable):
+            return  # the job may have been stored all the same
+        for reference in self._references:
+            with contextlib.suppress(DatabaseError, OSError):  # the sweep removes what cannot be removed now
+                self.store.transport.drop(reference)
+
+
+def _job(prepared: Prepared, settings: Settings, master: str, sent: _Sent, nodes: Sequence[Node]) -> NewJob:
+    return NewJob(
         name=prepared.name,
         uid=prepared.uid,
         user=user_name(),
         host=socket.gethostname()[:200],
         master_node_id=master,
-        steps=tuple(_step(store, prepared, step, settings, master, nodes) for step in prepared.steps),
+        steps=tuple(_step(sent, prepared, step, settings, master, nodes) for step in prepared.steps),
         main_step=prepared.main.name,
         key=prepared.key,
         fresh=prepared.fresh,
@@ -60,19 +111,6 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         max_errors=prepared.max_errors,
         parameters=_parameters(prepared) if prepared.named else (),
     )
-    for _ in range(_LOOKS):
-        submitted = store.jobs.create(job)
-        if submitted.found is None:
-            return Stored(_as_row(job, prepared, submitted))
-        if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
-            break
-        own = any(step.own is not None for step in prepared.steps)
-        resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
-        if resumed is not None:
-            done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
-            return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
-        # Another kernel was quicker to go on with it: that run is what the next look finds.
-    return _attached(row_of(store, submitted.job_execution_id), submitted)
 
 
 _SAME = "same code and inputs"
@@ -126,7 +164,7 @@ def _strategy_name(step: PreparedStep) -> str:
 
 
 def _step(
-    store: Store,
+    sent: _Sent,
     prepared: Prepared,
     step: PreparedStep,
     settings: Settings,
@@ -138,7 +176,7 @@ def _step(
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
-    mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
     return NewStep(
         name=step.name,
         mode=step.mode,
@@ -162,24 +200,36 @@ def _step(
         timeout=step.rules.timeout,
         require=step.rules.require,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment)),
+        values_at=step.values_at,
     )
 
 
-def _partitions(store: Store, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
-    sign = store.signer.sign
-    bodies = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+def _partitions(sent: _Sent, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
+    given = step.arguments if step.arguments is not None else (None,) * len(step.parts)
     return [
         NewPartition(
             index=index,
             key=_key(part.key, index),
             items=part.items,
-            arguments=None if body is None else Signed(body, sign("arguments", uid, step.name, index, body=body)),
             assigned_node=owner,
             transferable=step.transferable,
+            **_arguments(sent, packed, step.values_at, uid, step.name, index),
         )
-        for index, (part, body, owner) in enumerate(zip(step.parts, bodies, assignment.owners, strict=True))
+        for index, (part, packed, owner) in enumerate(zip(step.parts, given, assignment.owners, strict=True))
     ]
+
+
+def _arguments(sent: _Sent, packed: payload.Packed | None, at: str | None, *identity: object) -> dict[str, Any]:
+    """The arguments of a partition as they go into its row; large ones are stored here."""
+    sign = sent.store.signer.sign
+    if packed is None:
+        return {"arguments": None}
+    if packed.size <= sent.store.transport.large:
+        body = packed.body()
+        return {"arguments": Signed(body, sign("arguments", *identity, body=body))}
+    mac = sign(LARGE_ARGUMENTS, *identity, body=packed.digest)
+    return {"arguments": Signed(b"", mac), "arguments_payload": sent.send(packed, at)}
 
 
 def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:

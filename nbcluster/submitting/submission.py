@@ -16,7 +16,16 @@ from nbcluster.partitioner import Part, as_partitioner, choose_partitions, count
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
 from nbcluster.submitting import identity
 from nbcluster.submitting.aggregators import aggregator
-from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
+from nbcluster.submitting.options import (
+    PRINTABLE,
+    Options,
+    Rules,
+    address_of,
+    checked_callable,
+    limit_of,
+    priority_of,
+    rules_of,
+)
 
 MAIN = "map"
 """The one step of ``map`` and its siblings; its items are the job's items."""
@@ -38,13 +47,15 @@ class PreparedStep:
     function: bytes
     source: str
     parts: tuple[Part, ...] = ()
-    arguments: tuple[bytes, ...] | None = None
+    arguments: tuple[payload.Packed, ...] | None = None
     strategy: AssignmentStrategy | None = None
     transferable: bool = True
     rules: Rules = field(default_factory=Rules)
     after: tuple[str, ...] = ()
     input_of: str | None = None
     own: Callable[..., Any] | None = None
+    values_at: str | None = None
+    """Where large values travel; None for the place that the database says."""
     code_id: str = ""
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
@@ -140,6 +151,7 @@ def packed(
         function=payload.pack_function(function, limit, modules),
         source=source,
         code_id=code_id,
+        values_at=address_of(options, settings),
         **more,
     )
 
@@ -196,11 +208,11 @@ def _split(source: Any, mode: str, options: Options, wanted: int) -> tuple[Seque
     return parts, given
 
 
-def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
+def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[payload.Packed, ...]:
     packed, first = [], 0
     for part in parts:
         names = _argument_names(part.value) if mode == payload.CALL else (f"item {n}" for n in itertools.count(first))
-        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}").body())
+        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}"))
         first += part.items
     return tuple(packed)
 
