@@ -122,3 +122,11 @@ def whole(raw: Any) -> Callable[[Any], object]:
             view = view[raw.write(view) :]
 
     return write
+
+
+def mapped(path: str | os.PathLike[str]) -> memoryview:
+    """A file as memory that may be written to without changing the file."""
+    import mmap  # only where large values are
+
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))

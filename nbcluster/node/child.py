@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.depot.spool import whole
+from nbcluster.depot.spool import mapped, whole
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -89,7 +89,7 @@ def _load_function(head: dict[str, Any], blobs: list[bytes]) -> payload.Shipped 
 def _opened(head: dict[str, Any], blobs: list[bytes]) -> list[payload.Body]:
     """The blobs of a frame, those that lie in files mapped."""
     files = head.get("files", {})
-    return [payload.mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
+    return [mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
 
 
 def _run(

@@ -25,7 +25,6 @@ from nbcluster.payload.captures import packages_of as packages_of
 from nbcluster.payload.framing import Body as Body
 from nbcluster.payload.framing import Packed as Packed
 from nbcluster.payload.framing import load as load
-from nbcluster.payload.framing import mapped as mapped
 from nbcluster.payload.framing import pack as pack
 from nbcluster.payload.framing import packed as packed
 from nbcluster.payload.modules import Modules, texts_of

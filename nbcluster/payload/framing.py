@@ -11,7 +11,6 @@ the buffers``, each buffer at a multiple of 64 bytes.  A pickle begins with othe
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import struct
 from collections.abc import Callable, Iterator
@@ -61,11 +60,9 @@ class Packed:
 
     def write(self, write: Callable[[Piece], object]) -> bytes:
         """Hand each piece to ``write``; gives the SHA-256 of all of them."""
-        code = hashlib.sha256()
         for piece in self.pieces:
             write(piece)
-            code.update(piece)
-        return code.digest()
+        return self.digest
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The bytes in portions of ``size``; only the last may be shorter."""
@@ -146,14 +143,6 @@ def _framed(stream: tuple[Piece, ...], size: int, buffers: list[memoryview]) -> 
 
 def _aligned(at: int) -> int:
     return -(-at // _ALIGNED) * _ALIGNED
-
-
-def mapped(path: str | os.PathLike[str]) -> memoryview:
-    """A file as memory that may be written to without changing the file."""
-    import mmap  # only where large values are
-
-    with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 def load(body: Body, *, own: bool = True) -> Any:

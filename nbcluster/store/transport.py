@@ -14,16 +14,19 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbcluster import payload
 from nbcluster.depot.folders import Folder, LocalFolder, folder_at, not_stored, portions
 from nbcluster.depot.names import FILE, OWN, made_before, name_in
-from nbcluster.depot.spool import Spool, SpoolFile
+from nbcluster.depot.spool import Spool, SpoolFile, mapped
 from nbcluster.errors import ValueNotStored
 from nbcluster.records import Reference, StoredResult
 from nbcluster.signing import LARGE_ARGUMENTS, Signer, check_result
 from nbcluster.store.engine import Database
 from nbcluster.store.streams import CHUNK, FORGOTTEN, Streams
+
+if TYPE_CHECKING:  # a node's store does without pickles
+    from nbcluster.payload import Body, Packed
 
 Blob = bytes | Path | SpoolFile
 """Bytes for a child: as they are, or as a file to map."""
@@ -71,7 +74,7 @@ class Transport:
 
     # --- storing ------------------------------------------------------------
 
-    def put(self, packed: payload.Packed, at: str | None) -> str:
+    def put(self, packed: Packed, at: str | None) -> str:
         """Store a value of this process; gives the reference to it.  Raises ValueNotStored."""
         folder = self.folder(at)
         if folder is None:
@@ -123,7 +126,7 @@ class Transport:
         sealed.check(code.digest())
         return copy
 
-    def open(self, sealed: Sealed) -> payload.Body:
+    def open(self, sealed: Sealed) -> Body:
         """The value's bytes in memory that may be written to: a mapped file where there is one.
 
         Raises SignatureError, or ValueLost when it is not there or not to be reached from here.
@@ -136,9 +139,9 @@ class Transport:
                 code.update(chunk)
             sealed.check(code.digest())
             return body
-        return payload.mapped(self.bring(sealed))
+        return mapped(self.bring(sealed))
 
-    def values(self, uid: str, step_name: str, stored: StoredResult) -> payload.Body:
+    def values(self, uid: str, step_name: str, stored: StoredResult) -> Body:
         """The checked values of a result, still closed.  Raises SignatureError or ValueLost."""
         assert stored.result is not None
         if stored.result.reference is None:

@@ -8,9 +8,9 @@ import hashlib
 import os
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from nbcluster import payload
 from nbcluster.config import Settings
@@ -21,7 +21,7 @@ from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
 from nbcluster.records import JobRow, Node, Reference, Signed, StepRow
-from nbcluster.signing import LARGE_ARGUMENTS
+from nbcluster.signing import LARGE_ARGUMENTS, Signer
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
@@ -31,6 +31,8 @@ LOCAL, ANYBODY = "local", "scale_up"
 """The strategies of a step that the launcher runs, and of one that is a single partition for whoever is free."""
 
 _LOOKS = 5
+_AT_ONCE = 2
+"""Large arguments that are stored at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,21 @@ class _Sent:
         self.store = store
         self._references: list[Reference] = []
 
-    def send(self, packed: payload.Packed, at: str | None) -> str:
+    def send(self, several: Sequence[payload.Packed | None], at: str | None) -> list[str | None]:
+        """Store those of these arguments that are large; gives the reference to each, None for the others."""
+        sizes = [0 if packed is None else packed.size for packed in several]
+        if max(sizes, default=0) <= self.store.transport.large:
+            return [None] * len(several)
+        with ThreadPoolExecutor(_AT_ONCE, "nbcluster-send") as pool:
+            try:
+                return list(pool.map(lambda packed: self._send(packed, at), several))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _send(self, packed: payload.Packed | None, at: str | None) -> str | None:
+        if packed is None or packed.size <= self.store.transport.large:
+            return None
         name = self.store.transport.put(packed, at)
         self._references.append(Reference(name, at, packed.size))
         return name
@@ -207,6 +223,7 @@ def _step(
 
 def _partitions(sent: _Sent, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
     given = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    large = sent.send(given, step.values_at)
     return [
         NewPartition(
             index=index,
@@ -214,22 +231,23 @@ def _partitions(sent: _Sent, uid: str, step: PreparedStep, assignment: Assignmen
             items=part.items,
             assigned_node=owner,
             transferable=step.transferable,
-            **_arguments(sent, packed, step.values_at, uid, step.name, index),
+            arguments=_signed(sent.store.signer, packed, reference, uid, step.name, index),
+            arguments_payload=reference,
         )
-        for index, (part, packed, owner) in enumerate(zip(step.parts, given, assignment.owners, strict=True))
+        for index, (part, packed, reference, owner) in enumerate(
+            zip(step.parts, given, large, assignment.owners, strict=True)
+        )
     ]
 
 
-def _arguments(sent: _Sent, packed: payload.Packed | None, at: str | None, *identity: object) -> dict[str, Any]:
-    """The arguments of a partition as they go into its row; large ones are stored here."""
-    sign = sent.store.signer.sign
+def _signed(signer: Signer, packed: payload.Packed | None, reference: str | None, *identity: object) -> Signed | None:
+    """The arguments of a partition as they go into its row; of large ones only their signature does."""
     if packed is None:
-        return {"arguments": None}
-    if packed.size <= sent.store.transport.large:
-        body = packed.body()
-        return {"arguments": Signed(body, sign("arguments", *identity, body=body))}
-    mac = sign(LARGE_ARGUMENTS, *identity, body=packed.digest)
-    return {"arguments": Signed(b"", mac), "arguments_payload": sent.send(packed, at)}
+        return None
+    if reference is not None:
+        return Signed(b"", signer.sign(LARGE_ARGUMENTS, *identity, body=packed.digest))
+    body = packed.body()
+    return Signed(body, signer.sign("arguments", *identity, body=body))
 
 
 def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:

@@ -20,6 +20,7 @@ PUBLIC = {
     "Partitioner", "frame", "items", "ranges",
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
+    "ValueLost", "ValueNotStored",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
     "JobStopped", "WaitTimeout", "PartitionError",
