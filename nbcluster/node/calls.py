@@ -23,8 +23,9 @@ class Call:
 
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
-    what the function saved in an earlier attempt.  What is sealed is to be fetched before a child
-    gets it.  ``room`` is where the child may leave values of more than ``large`` bytes.
+    what the function saved in an earlier attempt, ``modules`` those that came with the job.  What
+    is sealed is to be fetched before a child gets it.  ``room`` is where the child may leave values
+    of more than ``large`` bytes.
     """
 
     claim: Claim
@@ -32,8 +33,17 @@ class Call:
     inputs: tuple[Blob | Sealed, ...]
     kept: tuple[Blob | Sealed, ...] = ()
     saved: bytes | None = None
+    rows_form: str = ""
+    """How rows for the step's table travel."""
+    modules: bytes | None = None
     room: SpoolFile | None = None
     large: int = 0
+
+    @property
+    def function_key(self) -> str:
+        """What tells its function from others in a child: with other modules it is another."""
+        step = self.claim.step
+        return step.function_id if self.modules is None else f"{step.function_id} with {step.bundle_id}"
 
     @property
     def sealed(self) -> bool:

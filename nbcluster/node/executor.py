@@ -249,14 +249,12 @@ class Executor:
         slot.board.clear()
         began = time.monotonic()
         self._running[slot.number] = _Busy(call, began, began + (claim.step.timeout or math.inf))
-        if claim.step.function_id not in slot.loaded:
-            slot.send({"type": wire.FUNCTION, "id": claim.step.function_id}, (call.function,))
-            slot.remember(claim.step.function_id)
+        slot.give(call)
         slot.send(
             {
                 "type": wire.RUN,
                 "call": claim.partition_id,
-                "function": claim.step.function_id,
+                "function": call.function_key,
                 "mode": claim.step.mode,
                 "items": claim.items,
                 "inputs": len(call.inputs),
@@ -264,6 +262,7 @@ class Executor:
                 "max_result": claim.step.max_result,
                 "room": None if call.room is None else str(call.room.path),
                 "large": call.large,
+                "rows_form": call.rows_form,
                 "current": {
                     "job": claim.step.job_name,
                     "index": claim.index,

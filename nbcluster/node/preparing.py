@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
 from nbcluster.outcome import write_outcome
 from nbcluster.records import Claim, Reference, StepToRun
-from nbcluster.signing import check_result
+from nbcluster.signing import check_key, check_result
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.transport import Blob, Sealed
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
+_BUNDLES_KEPT = 16
 _BATCH = 256
 """Results of an earlier step that are read at once."""
 
@@ -43,17 +45,22 @@ class Preparing:
         self._children = children
         self._functions: OrderedDict[str, tuple[Blob, int]] = OrderedDict()
         self._checked: set[int] = set()
+        self._bundles: OrderedDict[str, bytes] = OrderedDict()
+        self._checked_bundles: set[int] = set()
         self._before: dict[int, int] = {}
         self._results: dict[int, _Given] = {}
 
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
         kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
-        function, inputs = self._function(claim.step), self._inputs(claim)
+        step, form = claim.step, ""
+        if step.into_table is not None:
+            form = self._store.database.dialect.rows_form
+        call = Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
         if not self._children:
-            return Call(claim, function, inputs, kept, saved)
+            return call
         transport = self._store.transport
-        return Call(claim, function, inputs, kept, saved, transport.room(claim.step.values_at), transport.large)
+        return replace(call, room=transport.room(step.values_at), large=transport.large)
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
@@ -83,6 +90,7 @@ class Preparing:
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""
         self._checked &= steps
+        self._checked_bundles &= steps
         self._before = {step: before for step, before in self._before.items() if step in steps}
 
     def _inputs(self, claim: Claim) -> tuple[bytes | Sealed, ...]:
@@ -110,6 +118,8 @@ class Preparing:
         if claim.arguments_payload is not None:
             body = self._store.claims.arguments(claim.arguments_payload) or b""
         self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
+        if claim.cache_key is not None:  # or its result would be given to jobs that compute something else
+            check_key(self._store.signer, claim.cache_mac or b"", step.uid, step.name, claim.index, key=claim.cache_key)
         return (body,)
 
     def _given(self, step: StepToRun, name: str, indexes: Sequence[int]) -> dict[int, _Given]:
@@ -162,6 +172,22 @@ class Preparing:
             with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as raw:
                 whole(raw)(body)
             return file
+        return body
+
+    def _modules(self, step: StepToRun) -> bytes | None:
+        """The modules that came with a step: read once while they stay in the cache, checked once for each step."""
+        if step.bundle_id is None:
+            return None
+        body = self._bundles.get(step.bundle_id)
+        if body is None:
+            body = self._store.jobs.modules(step.bundle_id) or b""
+        if step.step_execution_id not in self._checked_bundles:
+            self._store.signer.check(step.bundle_mac or b"", "modules", step.uid, step.name, body=body)
+            self._checked_bundles.add(step.step_execution_id)
+        self._bundles[step.bundle_id] = body
+        self._bundles.move_to_end(step.bundle_id)
+        while len(self._bundles) > _BUNDLES_KEPT:
+            self._bundles.popitem(last=False)
         return body
 
 

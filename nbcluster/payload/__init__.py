@@ -15,6 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from nbcluster.errors import CannotPickle, PayloadError, TooLarge
+from nbcluster.payload.bundles import Bundle as Bundle
+from nbcluster.payload.bundles import unpack_modules as unpack_modules
+from nbcluster.payload.bundles import use as use
+from nbcluster.payload.bundles import using as using
 from nbcluster.payload.captures import Capture as Capture
 from nbcluster.payload.captures import captured as captured
 from nbcluster.payload.captures import captures_of as captures_of
@@ -38,7 +42,9 @@ from nbcluster.payload.pickling import OverLimit as OverLimit
 from nbcluster.payload.pickling import by_reference as by_reference
 from nbcluster.payload.pickling import content as content
 from nbcluster.payload.pickling import dump as dump
+from nbcluster.payload.pickling import imports_in as imports_in
 from nbcluster.payload.pickling import is_plain as is_plain
+from nbcluster.payload.pickling import noticing as noticing
 from nbcluster.payload.pickling import reduced as reduced
 from nbcluster.payload.pickling import travelling as travelling
 from nbcluster.payload.sources import cell_sources
@@ -61,25 +67,34 @@ class Shipped:
     sources: dict[str, str]
     modules: dict[str, ModuleType] = field(default_factory=dict)
     """Modules that came with it, by name; see ``in_place``."""
+    into: Any = None
+    """The table that its values are rows of; None when they are values."""
 
     def __getstate__(self) -> list[Any]:
-        return [self.function, self.sources, *([self.modules] if self.modules else [])]
+        fields = [self.function, self.sources, self.modules, self.into]
+        while len(fields) > 2 and not fields[-1]:
+            fields.pop()
+        return fields
 
     def __setstate__(self, state: list[Any]) -> None:
-        # A function that was stored before modules could travel has two fields.
-        for name, value in zip(("function", "sources", "modules"), [*state, {}], strict=False):
-            object.__setattr__(self, name, value)
+        # What is empty does not travel; a function that was stored by an earlier version has fewer fields.
+        given = [*state, *[None] * 4][:4]
+        for name, value in zip(("function", "sources", "modules", "into"), given, strict=True):
+            object.__setattr__(self, name, {} if name == "modules" and value is None else value)
 
 
-def pack_function(function: Callable[..., Any], max_capture: int, modules: Modules | None = None) -> bytes:
-    """A function with what it captured, its cells' source, and these modules.
+def pack_function(
+    function: Callable[..., Any], max_capture: int, modules: Modules | None = None, into: Any = None
+) -> bytes:
+    """A function with what it captured, its cells' source, these modules, and the table that takes its rows.
 
     Raises CannotPickle or TooLarge, naming the captured object that is the cause.
     """
     shipped = dict(modules or {})
     with by_value(shipped):
         try:
-            return dump(Shipped(function, dict(cell_sources(function)) | texts_of(shipped), shipped), max_capture)
+            sources = dict(cell_sources(function)) | texts_of(shipped)
+            return dump(Shipped(function, sources, shipped, into), max_capture)
         except OverLimit:
             raise TooLarge(largest_capture(function, max_capture)) from None
         except Exception as error:

@@ -19,6 +19,7 @@ from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
 from nbcluster.store.asking import Asking
+from nbcluster.store.cached import CachedResults
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
@@ -68,6 +69,7 @@ class Store:
     releases: Releases
     outcomes: Outcomes
     transport: Transport
+    cached: CachedResults
     views: Views
     standings: Standings
     overviews: Overviews
@@ -194,6 +196,7 @@ def open_store(
         releases=Releases(database),
         outcomes=Outcomes(database),
         transport=Transport(database, signer, Path(spool) if spool else state_directory() / "spool", large_value),
+        cached=CachedResults(database),
         views=Views(database),
         standings=Standings(database),
         overviews=Overviews(database),

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from nbcluster.depot.names import FILE, is_reference
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import Reference, Result, Signed, StoredResult
+from nbcluster.records import Reference, Result, Signed, StoredResult, TakenOver
 from nbcluster.store import payloads
+from nbcluster.store.cached import CachedEntry, CachedResults
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import partitions, results, step_execution
 
@@ -21,6 +22,7 @@ class Outcomes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._cached = CachedResults(database)
 
     def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool) -> list[StoredResult]:
         """The final partitions among ``indexes``, in order, with arguments if they are asked for.
@@ -29,12 +31,12 @@ class Outcomes:
         """
         source = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
         columns = [
-            partitions.c.partition_index, partitions.c.status, partitions.c.assigned_node, partitions.c.attempt,
-            partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code, partitions.c.exit_message,
-            partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body, results.c.payload_id,
-            results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
-            results.c.size, source.label("source"),
-            partitions.c.step_execution_id.label("partition_id"),
+            partitions.c.partition_index, partitions.c.partition_key, partitions.c.status, partitions.c.assigned_node,
+            partitions.c.attempt, partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code,
+            partitions.c.exit_message, partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body,
+            results.c.payload_id, results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
+            results.c.size, source.label("source"), partitions.c.step_execution_id.label("partition_id"),
+            partitions.c.result_of, partitions.c.cache_key, partitions.c.cache_mac,
         ]  # fmt: skip
         if arguments:
             columns += [partitions.c.arguments, partitions.c.arguments_mac, partitions.c.arguments_payload]
@@ -51,9 +53,10 @@ class Outcomes:
 
         def work(connection: Connection) -> list[StoredResult]:
             rows = connection.execute(statement, {"indexes": self._dialect.listed(indexes)}).all()
+            entries = self._cached.entries(connection, {row.cache_key for row in rows if _may_be_taken_over(row)})
             in_files = [row for row in rows if _in_a_file(row, arguments)]
             at = self._addresses(connection, in_files) if in_files else {}
-            return [_stored(connection, row, arguments, at) for row in rows]
+            return [_stored(connection, row, arguments, at, _taken_over(row, entries)) for row in rows]
 
         return self._database.read(work)
 
@@ -74,7 +77,21 @@ def _in_a_file(row: Any, arguments: bool) -> bool:
     return any(name is not None and name.startswith(FILE) for name in names)
 
 
-def _stored(connection: Connection, row: Any, arguments: bool, at: Mapping[int, str | None]) -> StoredResult:
+def _may_be_taken_over(row: Any) -> bool:
+    return row.result_of is not None and row.cache_key is not None and row.cache_mac is not None
+
+
+def _taken_over(row: Any, entries: dict[str, CachedEntry]) -> TakenOver | None:
+    """Which job computed it, if it is the one that the cache names."""
+    entry = entries.get(row.cache_key) if _may_be_taken_over(row) else None
+    if entry is None or entry.partition_id != row.result_of:
+        return None
+    return TakenOver(entry.uid, entry.step_name, entry.index, row.cache_key, bytes(row.cache_mac), entry.mac)
+
+
+def _stored(
+    connection: Connection, row: Any, arguments: bool, at: Mapping[int, str | None], taken_over: TakenOver | None
+) -> StoredResult:
     result = None
     if row.errors is not None:
         reference = _reference(row.payload_id, at.get(row.source), row.size)
@@ -91,6 +108,7 @@ def _stored(connection: Connection, row: Any, arguments: bool, at: Mapping[int, 
         sent = Signed(body, bytes(row.arguments_mac))
     return StoredResult(
         index=row.partition_index,
+        key=row.partition_key,
         status=PartitionStatus(row.status),
         node=row.assigned_node,
         attempt=row.attempt,
@@ -102,6 +120,7 @@ def _stored(connection: Connection, row: Any, arguments: bool, at: Mapping[int, 
         result=result,
         arguments=sent,
         arguments_reference=sent_at,
+        taken_over=taken_over,
     )
 
 

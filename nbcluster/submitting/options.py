@@ -33,6 +33,7 @@ class Options:
     ship: Any = None
     source: str | None = None
     fresh: bool = False
+    cache: bool = False
     announce: bool = True
     """Whether what ``handle.note`` says is logged too."""
     retries: int = 0
@@ -45,6 +46,8 @@ class Options:
     pin: str | None = None
     results: str | None = None
     """Where large values travel: ``file:///share/values`` or ``s3://bucket/folder``."""
+    into: Any = None
+    if_exists: str | None = None
     aggregate: Callable[[list[Any]], Any] | str | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
@@ -95,6 +98,13 @@ def address_of(options: Options, settings: Settings) -> str | None:
 def priority_of(options: Options) -> int:
     """The priority of a job: higher ones are claimed first."""
     return _whole(options.priority, "priority", least=-_LARGEST)
+
+
+def caches(options: Options) -> bool:
+    """Whether results are taken from the cache and given to it.  Raises InputError."""
+    if not isinstance(options.cache, bool):
+        raise InputError(f"cache is {options.cache!r}; it must be True or False")
+    return options.cache
 
 
 def checked_callable(value: Any, name: str) -> Any:

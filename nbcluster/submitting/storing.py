@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import hashlib
+import logging
 import os
 import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from nbcluster import payload
 from nbcluster.config import Settings
-from nbcluster.errors import DatabaseError, DatabaseUnreachable, UnknownJob
+from nbcluster.errors import UnknownJob
 from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import JobRow, Node, Reference, Signed, StepRow
-from nbcluster.signing import LARGE_ARGUMENTS, Signer
+from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
+from nbcluster.submitting.caching import taken
+from nbcluster.submitting.sending import Sent, signed
 from nbcluster.submitting.submission import Prepared, PreparedStep
+
+log = logging.getLogger(__name__)
 
 LOCAL, ANYBODY = "local", "scale_up"
 """The strategies of a step that the launcher runs, and of one that is a single partition for whoever is free."""
 
 _LOOKS = 5
-_AT_ONCE = 2
-"""Large arguments that are stored at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Stored:
     row: JobRow
     found: JobStatus | None = None
     note: str | None = None
+    whole: bool = False
+    """Whether the cache had every partition of its only step: there is nothing to run."""
 
 
 def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
@@ -52,14 +54,14 @@ def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[st
 
 def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, nodes: Sequence[Node]) -> Stored:
     """Assign, sign and store; or attach to the run of the same instance, going on with it if it ended early."""
-    sent = _Sent(store)
-    with sent:
+    with Sent(store) as sent:
         job = _job(prepared, settings, master, sent, nodes)
         for _ in range(_LOOKS):
             submitted = store.jobs.create(job)
             if submitted.found is None:
                 sent.keep()
-                return Stored(_as_row(job, prepared, submitted))
+                _warn_of_changed(prepared)
+                return _new(job, prepared, submitted)
             if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
                 break
             own = any(step.own is not None for step in prepared.steps)
@@ -71,48 +73,7 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         return _attached(row_of(store, submitted.job_execution_id), submitted)
 
 
-class _Sent:
-    """Large arguments, which are stored before the job that refers to them, and removed when none comes of it."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._references: list[Reference] = []
-
-    def send(self, several: Sequence[payload.Packed | None], at: str | None) -> list[str | None]:
-        """Store those of these arguments that are large; gives the reference to each, None for the others."""
-        sizes = [0 if packed is None else packed.size for packed in several]
-        if max(sizes, default=0) <= self.store.transport.large:
-            return [None] * len(several)
-        with ThreadPoolExecutor(_AT_ONCE, "nbcluster-send") as pool:
-            try:
-                return list(pool.map(lambda packed: self._send(packed, at), several))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _send(self, packed: payload.Packed | None, at: str | None) -> str | None:
-        if packed is None or packed.size <= self.store.transport.large:
-            return None
-        name = self.store.transport.put(packed, at)
-        self._references.append(Reference(name, at, packed.size))
-        return name
-
-    def keep(self) -> None:
-        """A row refers to them now."""
-        self._references = []
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, DatabaseUnreachable):
-            return  # the job may have been stored all the same
-        for reference in self._references:
-            with contextlib.suppress(DatabaseError, OSError):  # the sweep removes what cannot be removed now
-                self.store.transport.drop(reference)
-
-
-def _job(prepared: Prepared, settings: Settings, master: str, sent: _Sent, nodes: Sequence[Node]) -> NewJob:
+def _job(prepared: Prepared, settings: Settings, master: str, sent: Sent, nodes: Sequence[Node]) -> NewJob:
     return NewJob(
         name=prepared.name,
         uid=prepared.uid,
@@ -127,6 +88,28 @@ def _job(prepared: Prepared, settings: Settings, master: str, sent: _Sent, nodes
         max_errors=prepared.max_errors,
         parameters=_parameters(prepared) if prepared.named else (),
     )
+
+
+_told_of: set[str] = set()
+
+
+def _warn_of_changed(prepared: Prepared) -> None:
+    """Say once of each version that the nodes run another text of a module than this process does."""
+    for modules in {step.modules.id: step.modules for step in prepared.steps if step.modules is not None}.values():
+        if modules.changed and modules.id not in _told_of:
+            _told_of.add(modules.id)
+            log.warning(
+                "changed since they were imported here: %s; the nodes run what is in the files now, and so does this "
+                "process after importlib.reload() or a restart",
+                ", ".join(modules.changed),
+            )
+
+
+def _new(job: NewJob, prepared: Prepared, submitted: Submitted) -> Stored:
+    parts = [part for step in job.steps for part in step.partitions]
+    number = sum(part.cached is not None for part in parts)
+    note = f"{job.name}: {number} of {len(parts)} partitions have their results from the cache" if number else None
+    return Stored(_as_row(job, prepared, submitted), None, note, whole=number == len(parts) > 0)
 
 
 _SAME = "same code and inputs"
@@ -180,19 +163,21 @@ def _strategy_name(step: PreparedStep) -> str:
 
 
 def _step(
-    sent: _Sent,
+    sent: Sent,
     prepared: Prepared,
     step: PreparedStep,
     settings: Settings,
     master: str,
     nodes: Sequence[Node],
 ) -> NewStep:
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(step.parts)]
+    cached = _cached(sent.store, prepared, step)
+    planned = [Planned(n, part.key, part.items) for n, part in enumerate(step.parts) if cached[n] is None]
     owner = master if step.kind is StepKind.LOCAL else None
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
     mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    modules = step.modules
     return NewStep(
         name=step.name,
         mode=step.mode,
@@ -215,39 +200,51 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
+        bundle_id=None if modules is None else modules.id,
+        bundle_mac=None
+        if modules is None
+        else sent.store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
+        bundle=None if modules is None else modules.body,
+        into_table=None if step.into is None or step.into.url is not None else step.into.name,
+        if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment, cached)),
         values_at=step.values_at,
     )
 
 
-def _partitions(sent: _Sent, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
+def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[CachedResult | None]:
+    """What the cache has for each partition.  A fresh run takes nothing, nor what waits for other steps."""
+    if not any(step.cache_keys) or prepared.fresh or step.after:
+        return (None,) * len(step.parts)
+    return taken(store, step.cache_keys)
+
+
+def _partitions(
+    sent: Sent, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
+) -> list[NewPartition]:
+    signer = sent.store.signer
     given = step.arguments if step.arguments is not None else (None,) * len(step.parts)
     large = sent.send(given, step.values_at)
+    keys = step.cache_keys or (None,) * len(step.parts)
+    owners = iter(assignment.owners)
     return [
         NewPartition(
             index=index,
             key=_key(part.key, index),
             items=part.items,
-            assigned_node=owner,
-            transferable=step.transferable,
-            arguments=_signed(sent.store.signer, packed, reference, uid, step.name, index),
+            arguments=signed(signer, packed, reference, uid, step.name, index),
             arguments_payload=reference,
+            assigned_node=next(owners) if found is None else None,
+            transferable=step.transferable,
+            cache_key=key,
+            cache_mac=None if key is None else sign_key(signer, uid, step.name, index, key=key),
+            cached=found,
         )
-        for index, (part, packed, reference, owner) in enumerate(
-            zip(step.parts, given, large, assignment.owners, strict=True)
+        for index, (part, packed, reference, key, found) in enumerate(
+            zip(step.parts, given, large, keys, cached, strict=True)
         )
     ]
-
-
-def _signed(signer: Signer, packed: payload.Packed | None, reference: str | None, *identity: object) -> Signed | None:
-    """The arguments of a partition as they go into its row; of large ones only their signature does."""
-    if packed is None:
-        return None
-    if reference is not None:
-        return Signed(b"", signer.sign(LARGE_ARGUMENTS, *identity, body=packed.digest))
-    body = packed.body()
-    return Signed(body, signer.sign("arguments", *identity, body=body))
 
 
 def _as_row(job: NewJob, prepared: Prepared, stored: Submitted) -> JobRow:

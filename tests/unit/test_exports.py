@@ -18,6 +18,8 @@ PUBLIC = {
     "current", "Current",
     # splitting
     "Partitioner", "frame", "items", "ranges",
+    # where rows go
+    "table",
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
     "ValueLost", "ValueNotStored",

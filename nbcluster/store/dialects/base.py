@@ -27,6 +27,8 @@ from sqlalchemy.types import TypeEngine
 
 from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
+from nbcluster.rows import encoding, making
+from nbcluster.rows.target import TableName
 
 
 class Dialect(ABC):
@@ -35,6 +37,9 @@ class Dialect(ABC):
     name: str
     reading: ClassVar[dict[str, Any]] = {}
     """Execution options of a connection that only reads."""
+
+    rows_form: ClassVar[str] = encoding.AS_JSON
+    """How rows for tables of the user's travel: see ``rows.encoding``."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
@@ -187,6 +192,27 @@ class Dialect(ABC):
             .order_by(table.c.chunk)
         )
         return [bytes(body) for body in connection.execute(statement).scalars()]
+
+    # --- tables of the user's -------------------------------------------------
+
+    def insert_rows(
+        self,
+        connection: Connection,
+        name: TableName,
+        columns: making.Columns,
+        names: Sequence[str],
+        bodies: Sequence[bytes],
+    ) -> None:
+        """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
+        for body in bodies:
+            making.insert_json(connection, name, columns, names, body)
+
+    def lock_name(self, connection: Connection, name: str) -> None:  # noqa: B027 -- one writer at a time needs none
+        """Until the transaction ends nobody else makes or drops the table of that name."""
+
+    def said(self, error: DBAPIError) -> str:
+        """The database's own words, in one line."""
+        return " ".join(str(error.orig).split())[:1000]
 
     # --- waking others ------------------------------------------------------
 

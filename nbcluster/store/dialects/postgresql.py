@@ -41,6 +41,8 @@ from nbcluster.errors import (
     SchemaMissing,
 )
 from nbcluster.records import Rights
+from nbcluster.rows import encoding, making
+from nbcluster.rows.target import TableName
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -66,6 +68,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     # A read needs no transaction: without BEGIN and COMMIT it costs one round trip instead of three.
     reading: ClassVar[dict[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
+    rows_form: ClassVar[str] = encoding.COPY
 
     def __init__(self, url: URL) -> None:
         if url.drivername == "postgresql":
@@ -218,6 +221,20 @@ class PostgreSQL(Dialect):
         statement = f"SELECT body FROM {table.name} WHERE payload_id = %s AND chunk >= %s AND chunk < %s ORDER BY chunk"
         with _past_sqlalchemy(connection, statement) as driver, driver.cursor(binary=True) as cursor:
             return [row[0] for row in cursor.execute(statement, (name, first, first + count)).fetchall()]
+
+    def insert_rows(
+        self,
+        connection: Connection,
+        name: TableName,
+        columns: making.Columns,
+        names: Sequence[str],
+        bodies: Sequence[bytes],
+    ) -> None:
+        if bodies:
+            making.insert_copy(connection, name, names, bodies)
+
+    def lock_name(self, connection: Connection, name: str) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)

@@ -27,11 +27,13 @@ from sqlalchemy.types import TypeEngine
 from nbcluster.lifecycle import ExitCode, PartitionStatus, Phase, sources
 from nbcluster.records import Claim, Finish
 from nbcluster.store import payloads
-from nbcluster.store.engine import Database
+from nbcluster.store.cached import CachedResults
+from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.checkpoints import Checkpoints
 from nbcluster.store.partitions.claim import PENDING, still
 from nbcluster.store.tables import attempts, logs, partitions, results
+from nbcluster.store.targets import Targets
 from nbcluster.store.wakeup import WORK, job_topic
 
 _FINISH_COLUMNS: dict[str, TypeEngine[Any]] = {
@@ -58,6 +60,8 @@ class Finishes:
         self._dialect = database.dialect
         self._events = EventLog(database)
         self._checkpoints = Checkpoints(database)
+        self._targets = Targets(database)
+        self._cached = CachedResults(database)
         self._finish = self._finish_statement()
         self._remember = self._remember_statement()
 
@@ -120,7 +124,9 @@ class Finishes:
             recorded = {row[0]: row[1] for row in connection.execute(self._finish, bound)}
             mine = [f for f in finishes if f.claim.partition_id in recorded]
             self._tell(connection, mine)
+            self._targets.write(connection, mine)
             self._write_results(connection, mine)
+            self._cached.give(connection, mine)
             self._write_attempts(connection, mine)
             self._write_checkpoints(
                 connection, mine, {one for one, has_checkpoint in recorded.items() if has_checkpoint}
@@ -135,7 +141,8 @@ class Finishes:
             self._database.announce(connection, topics)
             return before | set(recorded)
 
-        return self._database.write(work)
+        patience = BULK if any(finish.rows is not None for finish in finishes) else None
+        return self._database.write(work, patience=patience)
 
     def fenced(self, claims: Sequence[Claim]) -> None:
         """Record that these were moved while their node was out of touch, and that it drops what it computed."""
