@@ -147,7 +147,8 @@ class Cluster(Overseeing):
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
-        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``.
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``;
+        ``results``, where values above ``large_value`` travel (``file:///share/values``, ``s3://bucket/folder``).
 
         Modules beside the notebook travel by themselves, with what they import, as they are in their
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;

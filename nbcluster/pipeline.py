@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin", "ship", "into", "if_exists", "cache",
+    "timeout", "require", "pin", "ship", "into", "if_exists", "results", "cache",
 )  # fmt: skip
 
 After = str | Iterable[str] | None
