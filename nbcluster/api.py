@@ -58,7 +58,10 @@ def visit(url: str | None = None, **settings: Any) -> Cluster:
     """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
     given = {"url": url, **settings}
     chosen = load_settings(given)
-    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    store = open_store(
+        chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3,
+        spool=chosen.spool, large_value=chosen.large_value,
+    )  # fmt: skip
     return Cluster(store, chosen, origin_of("url", given))
 
 
@@ -144,7 +147,8 @@ class Cluster(Overseeing):
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
-        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``.
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``;
+        ``results``, where values above ``large_value`` travel (``file:///share/values``, ``s3://bucket/folder``).
 
         Modules beside the notebook travel by themselves, with what they import, as they are in their
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;

@@ -23,6 +23,7 @@ PUBLIC = {
     # errors
     "FileNotSeen", "FileChanged",
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
+    "ValueLost", "ValueNotStored",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
     "JobStopped", "WaitTimeout", "PartitionError",
