@@ -78,8 +78,9 @@ class Targets:
             return
         columns = self._ready(connection, together[0], rows)
         table = str(together[0].claim.step.into_table)
-        names = making.check(table, columns, rows.columns, loosely=self._dialect.name in making.LOOSE)
         bodies = [_rows(finish).body for finish in together if _rows(finish).count]
+        loosely = self._dialect.name in making.LOOSE
+        names = making.check(table, columns, rows.columns, loosely=loosely, empty=not bodies)
         self._dialect.insert_rows(connection, split_name(table), rows.columns, names, bodies)
 
     def _ready(self, connection: Connection, finish: Finish, rows: TableRows) -> list[making.TableColumn]:

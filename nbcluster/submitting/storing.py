@@ -114,6 +114,8 @@ def _parameters(prepared: Prepared) -> tuple[tuple[str, str, bool], ...]:
         rows += [(f"{at}code"[:100], step.code_id, True), (f"{at}mode"[:100], step.mode, True)]
         if step.inputs_id:
             rows.append((f"{at}inputs"[:100], step.inputs_id, True))
+        if step.into is not None:
+            rows.append((f"{at}into"[:100], repr(step.into), True))
         rows.append((f"{at}strategy"[:100], _strategy_name(step), False))
     rows.append(("user", user_name(), False))
     return tuple({name: (name, value, known) for name, value, known in rows}.values())
