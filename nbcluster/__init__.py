@@ -36,10 +36,15 @@ if TYPE_CHECKING:
     from nbcluster.notebook.extension import unload_ipython_extension as unload_ipython_extension
     from nbcluster.outcome import JobOutcome as JobOutcome
     from nbcluster.outcome import PartitionOutcome as PartitionOutcome
-    from nbcluster.partitioner import Partitioner as Partitioner
-    from nbcluster.partitioner import frame as frame
-    from nbcluster.partitioner import items as items
-    from nbcluster.partitioner import ranges as ranges
+    from nbcluster.partitioners.base import Nodes as Nodes
+    from nbcluster.partitioners.base import Partitioner as Partitioner
+    from nbcluster.partitioners.choosing import partitioner as partitioner
+    from nbcluster.partitioners.dates import dates as dates
+    from nbcluster.partitioners.files import files as files
+    from nbcluster.partitioners.frames import frame as frame
+    from nbcluster.partitioners.grid import grid as grid
+    from nbcluster.partitioners.sequences import items as items
+    from nbcluster.partitioners.sequences import ranges as ranges
     from nbcluster.pipeline import Pipeline as Pipeline
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
@@ -56,12 +61,20 @@ _HOMES = {
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),
     "outcome": ("JobOutcome", "PartitionOutcome"),
-    "partitioner": ("Partitioner", "frame", "items", "ranges"),
+    "partitioners.base": ("Nodes", "Partitioner"),
+    "partitioners.choosing": ("partitioner",),
+    "partitioners.dates": ("dates",),
+    "partitioners.files": ("files",),
+    "partitioners.frames": ("frame",),
+    "partitioners.grid": ("grid",),
+    "partitioners.sequences": ("items", "ranges"),
     "errors": (
         "CannotPickle",
         "ConfigError",
         "DatabaseError",
         "DatabaseUnreachable",
+        "FileChanged",
+        "FileNotSeen",
         "InputError",
         "JobError",
         "JobFailed",

@@ -6,6 +6,8 @@
     ├── UsageError              what was asked makes no sense; nothing was done
     │   ├── ConfigError         a setting, option or URL
     │   ├── InputError          the items, the split or the cell's text
+    │   │   ├── FileNotSeen     a file of the input that this process cannot see or read
+    │   │   └── FileChanged     a file of the input that is not what was split
     │   ├── PayloadError        a function, argument or result that cannot travel
     │   │   ├── CannotPickle
     │   │   └── TooLarge
@@ -53,6 +55,14 @@ class ConfigError(UsageError, ValueError):
 
 class InputError(UsageError, ValueError):
     """The input cannot be fanned out."""
+
+
+class FileNotSeen(InputError):
+    """A file of the input cannot be seen from here."""
+
+
+class FileChanged(InputError):
+    """A file of the input has changed since it was split."""
 
 
 class PayloadError(UsageError):

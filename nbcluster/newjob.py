@@ -55,6 +55,8 @@ class NewStep:
     values_at: str | None = None
     bundle_id: str | None = None
     bundle_mac: bytes | None = None
+    bundle: bytes | None = None
+    """The modules that travel: what is stored under ``bundle_id``, unless it is there already."""
     partitions: tuple[NewPartition, ...] = ()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nbcluster import payload
 from nbcluster.errors import InputError, PayloadError
 from nbcluster.lifecycle import StepKind
-from nbcluster.partitioner import Part
+from nbcluster.partitioners.base import Part
 from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import choose_strategy
 from nbcluster.submitting import identity
@@ -157,8 +157,8 @@ class Pipeline:
         options = self._options(options_from(given, _STEP_OPTIONS))
         before = self._before(name, after)
         if items is not None:
-            slots = self._cluster.slots_for(options)
-            step = prepare_step(name, function, items, mode, options, slots, self._cluster.settings)
+            nodes = self._cluster.nodes_for(options)
+            step = prepare_step(name, function, items, mode, options, nodes, self._cluster.settings)
             return self._add(replace(step, after=before))
         checked_callable(function, f"the function of step {name!r}")
         source = self._source_of(name, before, options)

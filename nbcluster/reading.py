@@ -38,11 +38,12 @@ class Item:
 
 
 class ResultReader:
-    """The results of one job."""
+    """The results of one job.  ``told``: inputs that are large things are given as a few words about them."""
 
-    def __init__(self, store: Store, job: JobRow) -> None:
+    def __init__(self, store: Store, job: JobRow, *, told: bool = False) -> None:
         self._store = store
         self._job = job
+        self._told = told
 
     def items(
         self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool, values: bool = True
@@ -58,6 +59,8 @@ class ResultReader:
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
             for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
                 given = self._inputs(one) if own else chained.get(one.index, ())
+                if self._told:
+                    given = [_in_words(value, one.key, self._job.mode) for value in given]
                 yield from self._items_of(one, first[one.index], given, opened=values)
 
     def _chained(self, indexes: Sequence[int]) -> dict[int, Sequence[Any]]:
@@ -146,6 +149,18 @@ class ResultReader:
         if hasattr(given, "iloc"):
             return list(given.index)
         return list(given)
+
+
+def _in_words(given: Any, key: str, mode: str) -> Any:
+    """A frame, or what reads one, as its partition's key, or its size; everything else as it is."""
+    if not hasattr(given, "iloc") and not callable(getattr(given, "read", None)):
+        return given
+    if mode == payload.PARTITION:
+        return key
+    shape = getattr(given, "shape", None)
+    if shape is None:
+        return str(given)
+    return f"{type(given).__name__} of {' x '.join(map(str, shape))}"
 
 
 def _whole_partition(stored: StoredResult) -> dict[int, ItemError]:

@@ -302,6 +302,7 @@ class StoredResult:
     """A final partition with what is needed to check and read its result."""
 
     index: int
+    key: str
     status: PartitionStatus
     node: str | None
     attempt: int

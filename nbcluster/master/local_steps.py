@@ -172,12 +172,13 @@ class _Run:
 
     def _finish(self, values: list[Any], errors: list[dict[str, Any]], seconds: float) -> Finish:
         limit = self.claim.step.max_result
-        body, bad = payload.pack_values(values, limit)
-        if body is None:
+        packed, bad = payload.pack_values(values, limit)
+        if packed is None:
             message = f"the result is larger than max_result ({payload.format_size(limit)})"
             return Finish(self.claim, PartitionStatus.FAILED, ExitCode.RESULT_TOO_LARGE, message, failed_items=1)
         code = ExitCode.FAILED if errors else ExitCode.UNSERIALIZABLE if bad else ExitCode.COMPLETED
         errors += [{"item": n, "type": code.value, "message": why, "traceback": ""} for n, why in bad.items()]
+        body = packed.body()
         text, times = json.dumps(errors), array.array("d", [seconds]).tobytes()
         step = self.claim.step
         mac = self._store.signer.sign(

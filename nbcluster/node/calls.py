@@ -21,7 +21,7 @@ class Call:
 
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
-    what the function saved in an earlier attempt.
+    what the function saved in an earlier attempt, ``modules`` those that came with the job.
     """
 
     claim: Claim
@@ -31,6 +31,13 @@ class Call:
     saved: bytes | None = None
     rows_form: str = ""
     """How rows for the step's table travel."""
+    modules: bytes | None = None
+
+    @property
+    def function_key(self) -> str:
+        """What tells its function from others in a child: with other modules it is another."""
+        step = self.claim.step
+        return step.function_id if self.modules is None else f"{step.function_id} with {step.bundle_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from nbcluster import payload
+from nbcluster.errors import FileChanged, FileNotSeen
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -28,6 +29,7 @@ from nbcluster.node.interrupt import Interrupt
 from nbcluster.node.line import ChildLine, Link
 from nbcluster.running import Current, Line, set_current
 
+_T = TypeVar("_T")
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
@@ -44,20 +46,18 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     interrupt, board = Interrupt(), Board(board_descriptor)
     os.close(board_descriptor)
     link = Link(socket.socket(fileno=descriptor), interrupt)
-    functions: dict[str, payload.Shipped | str] = {}
+    loaded = _Loaded()
     home = os.getcwd()
     _open_streams()
     link.send({"type": wire.READY})
     for head, blobs in link.frames():
-        if head["type"] == wire.FUNCTION:
-            while len(functions) >= wire.KEPT_FUNCTIONS:
-                functions.pop(next(iter(functions)))
-            functions[head["id"]] = _load_function(blobs[0])
+        if head["type"] in (wire.MODULES, wire.FUNCTION):
+            loaded.take(head, blobs[0])
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
         line = ChildLine(link, board, interrupt, head["call"], head["max_result"], saved)
-        reply, parts = _run(head, blobs, functions[head["function"]], interrupt, line)
+        reply, parts = _run(head, blobs, loaded.function(head["function"]), interrupt, line)
         if os.getpid() != me:
             os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
         line.ended = True
@@ -73,6 +73,36 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(0)
+
+
+class _Loaded:
+    """The functions that this child has, each with the modules that came with it."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, payload.Bundle] = {}
+        self._functions: dict[str, tuple[payload.Shipped | str, payload.Bundle | None]] = {}
+
+    def take(self, head: dict[str, Any], body: bytes) -> None:
+        """Keep what the node sent."""
+        if head["type"] == wire.MODULES:
+            _keep(self._bundles, head["id"], payload.unpack_modules(body))
+            return
+        bundle = self._bundles[head["modules"]] if head["modules"] is not None else None
+        payload.use(bundle)
+        _keep(self._functions, head["id"], (_load_function(body), bundle))
+
+    def function(self, name: str) -> payload.Shipped | str:
+        """A function; from now on imports find the modules that came with it."""
+        function, bundle = self._functions[name]
+        payload.use(bundle)
+        return function
+
+
+def _keep(known: dict[str, _T], name: str, one: _T) -> None:
+    """Keep one more; the oldest goes, as the node expects."""
+    while len(known) >= wire.KEPT_FUNCTIONS:
+        known.pop(next(iter(known)))
+    known[name] = one
 
 
 def _load_function(body: bytes) -> payload.Shipped | str:
@@ -144,21 +174,25 @@ class _Run:
         timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
-    def fail_all(self, message: str, items: int) -> None:
-        """Every item fails for the same reason."""
+    def fail_all(self, message: str, items: int, error: BaseException | None = None) -> None:
+        """Every item fails for the same reason: ``error``, or that something could not be rebuilt."""
         self._exit_code = "FAILED"
-        self._raised = {"PayloadError": ["PayloadError", "Exception"]}
+        names = ["PayloadError", "Exception"] if error is None else base_names(error)
+        self._raised = {names[0]: names}
         count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
-            {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
+            {"item": place, "type": names[0], "message": message, "traceback": ""} for place in range(count)
         ]
 
     def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
+        except (FileNotSeen, FileChanged) as error:
+            self.fail_all(str(error), items, error)
+            return
         except BaseException as error:
             self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}{cure(error)}", items)
             return
@@ -235,7 +269,7 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        parts = [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        parts = [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
         if self._rows is not None:
             head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
             parts.append(self._rows.body)
@@ -252,7 +286,7 @@ class _Run:
         ]
         self._errors.sort(key=lambda error: int(error["item"]))
 
-    def _without_the_largest(self, max_result: int) -> bytes | None:
+    def _without_the_largest(self, max_result: int) -> payload.Packed | None:
         """The values without those that are too large by themselves; None when nothing good is left, or too much."""
         large = payload.too_large(self._values, max_result)
         if not large or len(large) == len(self._values):

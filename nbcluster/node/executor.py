@@ -247,14 +247,12 @@ class Executor:
         slot.board.clear()
         began = time.monotonic()
         self._running[slot.number] = _Busy(call, began, began + (claim.step.timeout or math.inf))
-        if claim.step.function_id not in slot.loaded:
-            slot.send({"type": wire.FUNCTION, "id": claim.step.function_id}, (call.function,))
-            slot.remember(claim.step.function_id)
+        slot.give(call)
         slot.send(
             {
                 "type": wire.RUN,
                 "call": claim.partition_id,
-                "function": claim.step.function_id,
+                "function": call.function_key,
                 "mode": claim.step.mode,
                 "items": claim.items,
                 "inputs": len(call.inputs),

@@ -16,6 +16,7 @@ from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
+_BUNDLES_KEPT = 16
 _BATCH = 256
 """Results of an earlier step that are read at once."""
 
@@ -27,6 +28,8 @@ class Preparing:
         self._store = store
         self._functions: OrderedDict[str, bytes] = OrderedDict()
         self._checked: set[int] = set()
+        self._bundles: OrderedDict[str, bytes] = OrderedDict()
+        self._checked_bundles: set[int] = set()
         self._before: dict[int, int] = {}
         self._results: dict[int, bytes | SignatureError] = {}
 
@@ -34,7 +37,8 @@ class Preparing:
         """What the child gets.  Raises SignatureError when a payload was altered."""
         kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
         form = self._store.database.dialect.rows_form if claim.step.into_table is not None else ""
-        return Call(claim, self._function(claim.step), self._inputs(claim), kept, saved, form)
+        step = claim.step
+        return Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
@@ -56,6 +60,7 @@ class Preparing:
     def keep_only(self, steps: set[int]) -> None:
         """Forget what was checked for steps that are not started any more."""
         self._checked &= steps
+        self._checked_bundles &= steps
         self._before = {step: before for step, before in self._before.items() if step in steps}
 
     def _inputs(self, claim: Claim) -> tuple[bytes, ...]:
@@ -113,6 +118,22 @@ class Preparing:
         self._functions.move_to_end(step.function_id)
         while len(self._functions) > 1 and sum(map(len, self._functions.values())) > _FUNCTION_CACHE_BYTES:
             self._functions.popitem(last=False)
+        return body
+
+    def _modules(self, step: StepToRun) -> bytes | None:
+        """The modules that came with a step: read once while they stay in the cache, checked once for each step."""
+        if step.bundle_id is None:
+            return None
+        body = self._bundles.get(step.bundle_id)
+        if body is None:
+            body = self._store.jobs.modules(step.bundle_id) or b""
+        if step.step_execution_id not in self._checked_bundles:
+            self._store.signer.check(step.bundle_mac or b"", "modules", step.uid, step.name, body=body)
+            self._checked_bundles.add(step.step_execution_id)
+        self._bundles[step.bundle_id] = body
+        self._bundles.move_to_end(step.bundle_id)
+        while len(self._bundles) > _BUNDLES_KEPT:
+            self._bundles.popitem(last=False)
         return body
 
 

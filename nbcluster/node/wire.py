@@ -14,11 +14,12 @@ from typing import Any
 _FIXED = struct.Struct("!II")
 _LENGTH = struct.Struct("!Q")
 
-FUNCTION, RUN, SAVED = "function", "run", "saved"
-"""Node to child: here is a function; run this partition; what you sent to be saved is stored (or not: why)."""
+MODULES, FUNCTION, RUN, SAVED = "modules", "function", "run", "saved"
+"""Node to child: here are modules; here is a function, that may need some of those; run this partition; what you sent
+to be saved is stored (or not: why)."""
 
 KEPT_FUNCTIONS = 8
-"""Functions that a child keeps; the oldest goes first, on both sides alike."""
+"""Functions, and archives of modules, that a child keeps; the oldest goes first, on both sides alike."""
 
 READY, OUTCOME, SAVE = "ready", "outcome", "save"
 """Child to node: I am up; this is how it ended; store this for the next attempt and tell me."""

@@ -75,6 +75,8 @@ def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, An
         value = getattr(arguments, key)
         if value is not None and value is not False and value != ():
             options[key] = value
+    if not arguments.beside:
+        options["ship"] = False
     options |= {key: _function(session, getattr(arguments, key)) for key in _FUNCTIONS if getattr(arguments, key)}
     if arguments.strategy is not None:
         # A strategy may be a function or class of the notebook.

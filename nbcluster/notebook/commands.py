@@ -91,9 +91,13 @@ _ENDING = (
         ("--max-capture",), "max_capture", "largest function with all it captured, for example 64MB", "SIZE", parse_size
     ),
 )
-_SHIP = Option(
-    ("--ship",), "ship", "send a module that the nodes do not have; may be given several times", "MODULE", many=True
-)
+_SHIP = (
+    Option(
+        ("--ship",), "ship", "send this module too, beside the notebook or not; may be given several times", "MODULE",
+        many=True,
+    ),
+    Option(("--no-ship",), "beside", "send none of the modules beside the notebook: the nodes have them", const=False),
+)  # fmt: skip
 _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
     Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
@@ -106,7 +110,7 @@ _PLANNING = (
     Option(("--dry-run",), "dry_run", "show what would happen; no node runs anything, nothing is stored"),
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
-_COMMON = (*_BLOCK, _FRESH, _SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_COMMON = (*_BLOCK, _FRESH, *_SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
 _SUBMIT_OPTIONS = (_OUT, _NAME, *_INTO, *_COMMON, *_PLANNING)
 _LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
 _MAP_OPTIONS = (*_LOCAL_OPTIONS, *_INTO, *_PLANNING)

@@ -155,6 +155,7 @@ def _options(session: Session, arguments: Arguments) -> list[str]:
             continue
         own = option in _OBJECTS and callable(session.namespace.get(value))
         given.append(f"{option}={value if own else _value(value)}")
+    given += [] if arguments.beside else ["ship=False"]
     return given if arguments.transferable else [*given, "transferable=False"]
 
 

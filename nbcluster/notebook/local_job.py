@@ -42,7 +42,7 @@ class LocalJob:
 
     def frame(self, partial: bool = False) -> Any:
         """One row an input, with the columns of a job's frame."""
-        from nbcluster.frames import items_frame
+        from nbcluster.frames.items import items_frame
 
         return items_frame(self._items)
 

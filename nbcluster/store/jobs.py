@@ -112,6 +112,8 @@ class JobRepository:
         waits = bool(step.after) or step.kind in CALLBACKS
         status = JobStatus.CREATED if waits else JobStatus.STARTED
         payloads.put(connection, step.function.body)
+        if step.bundle is not None:
+            payloads.put(connection, step.bundle)
         step_id = self._writer.step(
             connection, _step_values(step) | {"position": position, "job_execution_id": job_id}, status
         )
@@ -135,6 +137,10 @@ class JobRepository:
     def function(self, function_id: str) -> bytes | None:
         """The pickled function of that content hash."""
         return self._database.read(lambda connection: payloads.get(connection, function_id))
+
+    def modules(self, bundle_id: str) -> bytes | None:
+        """The archive of modules of that content hash."""
+        return self._database.read(lambda connection: payloads.get(connection, bundle_id))
 
     def started_steps(self) -> list[StepToRun]:
         """Every step whose partitions may be claimed, in the order in which they were submitted."""

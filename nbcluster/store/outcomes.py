@@ -25,10 +25,10 @@ class Outcomes:
         """The final partitions among ``indexes``, in order, with arguments if they are asked for."""
         source = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
         columns = [
-            partitions.c.partition_index, partitions.c.status, partitions.c.assigned_node, partitions.c.attempt,
-            partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code, partitions.c.exit_message,
-            partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body, results.c.payload_id,
-            results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
+            partitions.c.partition_index, partitions.c.partition_key, partitions.c.status, partitions.c.assigned_node,
+            partitions.c.attempt, partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code,
+            partitions.c.exit_message, partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body,
+            results.c.payload_id, results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
         ]  # fmt: skip
         if arguments:
             columns += [partitions.c.arguments, partitions.c.arguments_mac, partitions.c.arguments_payload]
@@ -62,6 +62,7 @@ def _stored(connection: Connection, row: Any, arguments: bool) -> StoredResult:
         sent = Signed(body, bytes(row.arguments_mac))
     return StoredResult(
         index=row.partition_index,
+        key=row.partition_key,
         status=PartitionStatus(row.status),
         node=row.assigned_node,
         attempt=row.attempt,

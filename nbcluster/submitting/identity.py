@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.partitioner import Frame, FromFunction, Items, Ranges
+from nbcluster.partitioners.handle import Handle
+from nbcluster.payload import beside
 
 _BY_VALUE = 2
 """The version of marshal that knows no sharing: equal values are equal bytes."""
@@ -39,15 +40,7 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_inputs(source: Any) -> str:
-    """The digest of what is mapped over, however it is cut into partitions."""
-    if isinstance(source, Ranges):
-        source = ("ranges", source.numbers.start, source.numbers.stop, source.numbers.step)
-    elif isinstance(source, Items):
-        source = ("items", source.sequence)
-    elif isinstance(source, Frame):
-        source = ("frame", source.data, source.by)
-    elif isinstance(source, FromFunction):
-        source = ("function", source.function)
+    """The digest of what is mapped over, as ``Partitioner.identity`` tells it."""
     return _digest(source)
 
 
@@ -124,9 +117,11 @@ class _Identity:
         }
         closure = [_content(cell) for cell in function.__closure__ or ()]
         extra = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        imported = beside.digest_of(payload.imports_in(function.__code__))
         return self._all(
-            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra
-        )
+            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra,
+            *([imported] if imported else []),
+        )  # fmt: skip
 
     def _code(self, code: types.CodeType) -> bytes:
         numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
@@ -193,6 +188,9 @@ class _Identity:
         told = [(label, str(one.dtype), one.to_numpy()) for label, one in zip(value.columns, columns, strict=True)]
         return self._all("frame", value.index, told)
 
+    def _handle(self, handle: Handle) -> bytes:
+        return self._all("handle", type(handle).__qualname__, handle.identity())
+
     def _object(self, value: Any) -> bytes:
         """Anything else by what it is made from; by its pickle where it cannot be taken apart."""
         parts = payload.reduced(value)
@@ -218,6 +216,7 @@ _DESCRIBED: tuple[tuple[Any, _Describe], ...] = (
     (types.MethodType, lambda walk, value: walk._all("method", value.__func__, value.__self__)),
     ((staticmethod, classmethod), lambda walk, value: walk._all(type(value).__name__, value.__func__)),
     (property, lambda walk, value: walk._all("property", value.fget, value.fset, value.fdel)),
+    (Handle, _Identity._handle),
     (partial, lambda walk, value: walk._all("partial", value.func, value.args, value.keywords)),
     ((list, tuple), _Identity._sequence),
     (range, _Identity._range),
@@ -269,7 +268,13 @@ def _library_folders() -> tuple[str, ...]:
 
 
 def _own_text(module: str) -> bytes:
-    """The digest of a module's file if it is the user's own; what is installed counts by its name."""
+    """The digest of a module's file if it is the user's own; what is installed counts by its name.
+
+    One that lies beside the notebook counts with all that travels with it.
+    """
+    travels = beside.digest_of([module])
+    if travels:
+        return travels
     file = getattr(sys.modules.get(module), "__file__", None)
     if not file or not file.endswith(".py"):
         return b""

@@ -13,6 +13,7 @@ from nbcluster.here import Call, Here
 from nbcluster.labels import labels_of, missing
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.member import PYTHON
+from nbcluster.partitioners.base import Nodes
 from nbcluster.records import Node
 from nbcluster.running import Current
 from nbcluster.store import Store
@@ -43,7 +44,7 @@ def mode_of(how: str) -> str:
 
 
 def make_plan(
-    store: Store, settings: Settings, function: Any, source: Any, mode: str, options: Options, slots: int, sample: int
+    store: Store, settings: Settings, function: Any, source: Any, mode: str, options: Options, nodes: Nodes, sample: int
 ) -> Plan:
     """Everything that can be known before; ``sample`` partitions are run here and timed.
 
@@ -51,7 +52,7 @@ def make_plan(
     """
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
         raise InputError(f"sample is {sample!r}; it must be a whole number of partitions, 0 or more")
-    prepared = prepare(function, source, mode, options, slots, settings)
+    prepared = prepare(function, source, mode, options, nodes, settings)
     main = prepared.main
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
     sizes = tuple(part.items for part in main.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
 from nbcluster.submitting.submission import Prepared, PreparedStep
+
+log = logging.getLogger(__name__)
 
 LOCAL, ANYBODY = "local", "scale_up"
 """The strategies of a step that the launcher runs, and of one that is a single partition for whoever is free."""
@@ -63,6 +66,7 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
     for _ in range(_LOOKS):
         submitted = store.jobs.create(job)
         if submitted.found is None:
+            _warn_of_changed(prepared)
             return Stored(_as_row(job, prepared, submitted))
         if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
             break
@@ -73,6 +77,21 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
             return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
         # Another kernel was quicker to go on with it: that run is what the next look finds.
     return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+_told_of: set[str] = set()
+
+
+def _warn_of_changed(prepared: Prepared) -> None:
+    """Say once of each version that the nodes run another text of a module than this process does."""
+    for modules in {step.modules.id: step.modules for step in prepared.steps if step.modules is not None}.values():
+        if modules.changed and modules.id not in _told_of:
+            _told_of.add(modules.id)
+            log.warning(
+                "changed since they were imported here: %s; the nodes run what is in the files now, and so does this "
+                "process after importlib.reload() or a restart",
+                ", ".join(modules.changed),
+            )
 
 
 _SAME = "same code and inputs"
@@ -141,6 +160,7 @@ def _step(
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
     mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    modules = step.modules
     return NewStep(
         name=step.name,
         mode=step.mode,
@@ -163,6 +183,11 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
+        bundle_id=None if modules is None else modules.id,
+        bundle_mac=None
+        if modules is None
+        else store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
+        bundle=None if modules is None else modules.body,
         into_table=None if step.into is None or step.into.url is not None else step.into.name,
         if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.

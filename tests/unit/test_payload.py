@@ -268,7 +268,7 @@ def test_results_come_back(values: list[Any]) -> None:
     body, bad = pack_values(values, MB)
     assert bad == {}
     assert body is not None
-    assert repr(load(body)) == repr(values)
+    assert repr(load(body.body())) == repr(values)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_results_come_back(values: list[Any]) -> None:
 def test_a_result_that_cannot_travel_is_replaced_and_named_the_others_stay(value: Any) -> None:
     body, bad = pack_values([1, value, "three"], MB)
     assert body is not None
-    assert load(body) == [1, None, "three"]
+    assert load(body.body()) == [1, None, "three"]
     assert list(bad) == [1]
     assert bad[1].startswith("the result (")
     assert f"{type(value).__name__}) cannot be pickled: " in bad[1]
@@ -297,7 +297,7 @@ def test_values_that_each_travel_alone_but_not_together_are_all_named() -> None:
 
     body, bad = pack_values([Odd(), Odd()], MB)
     assert body is not None
-    assert load(body) == [None, None]
+    assert load(body.body()) == [None, None]
     assert bad == {0: "RuntimeError: only alone", 1: "RuntimeError: only alone"}
 
 
