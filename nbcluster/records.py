@@ -16,6 +16,7 @@ from nbcluster.lifecycle import (
     StepKind,
     StopRequest,
 )
+from nbcluster.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,8 @@ class Finish:
     log: bytes = b""
     rows: TableRows | None = None
     """What a COMPLETED partition writes into the table of its step."""
+    statements: tuple[Statement, ...] = ()
+    """What its function gave to its connection."""
 
 
 @dataclass(frozen=True, slots=True)

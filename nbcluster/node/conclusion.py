@@ -14,6 +14,7 @@ from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
 from nbcluster.signing import Signer, result_body
+from nbcluster.statements import read_statements
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.targets import TableRefused
 
@@ -40,7 +41,9 @@ def finish_for(
         return _cancelled(claim, outcome, stop)
     try:
         finish = _answered(outcome, outcome.head, signer, stop)
-        return _again(finish, _raised(outcome.head), signer, chance) if stop is StopRequest.NONE else finish
+        if stop is not StopRequest.NONE:
+            return finish
+        return _again(finish, _raised(outcome.head), signer, chance, keep="again" not in outcome.head)
     except (KeyError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
         message = f"the child process answered nonsense ({type(error).__name__})"
         return Finish(claim, PartitionStatus.FAILED, ExitCode.FAILED, message, failed_items=claim.items)
@@ -80,6 +83,7 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         result=result,
         log=outcome.log,
         rows=_rows(outcome, head) if exit_code is ExitCode.COMPLETED else None,
+        statements=read_statements(outcome.blobs[-1]) if head.get("statements") is True else (),
     )
 
 
@@ -102,13 +106,16 @@ def _raised(head: dict[str, Any]) -> list[list[str]]:
     return [[str(name) for name in names] for names in head.get("raised", ())]
 
 
-def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: float) -> Finish:
-    """The same attempt as one to be repeated, with its good items kept; unchanged when it is the last."""
+def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: float, *, keep: bool) -> Finish:
+    """The same attempt as one to be repeated; unchanged when it is the last.
+
+    Its good items are kept, unless the statements that they made would be lost with it.
+    """
     claim = finish.claim
     if finish.exit_code not in (ExitCode.FAILED, ExitCode.UNSERIALIZABLE) or not _may_retry(claim, raised):
         return finish
     kept = None
-    if finish.result is not None and finish.failed_items < claim.items:
+    if keep and finish.result is not None and finish.failed_items < claim.items:
         body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
         signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
         kept = dataclasses.replace(finish.result, mac=signed.mac)
@@ -226,4 +233,5 @@ def unstorable(finish: Finish, error: Exception) -> Finish:
         result=None,
         log=b"" if not isinstance(error, TableRefused) else finish.log,
         rows=None,
+        statements=(),
     )

@@ -29,6 +29,7 @@ from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.statements import Statement, rendered
 
 
 class Dialect(ABC):
@@ -189,6 +190,11 @@ class Dialect(ABC):
         """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
         for body in bodies:
             making.insert_json(connection, name, columns, names, body)
+
+    def execute(self, connection: Connection, statement: Statement) -> None:
+        """Execute a statement of the user's."""
+        sql, _ = rendered(statement.sql.replace("%", "%%"), lambda name: f"%({name})s")
+        connection.exec_driver_sql(sql, [dict(row) for row in statement.rows])
 
     def lock_name(self, connection: Connection, name: str) -> None:  # noqa: B027 -- one writer at a time needs none
         """Until the transaction ends nobody else makes or drops the table of that name."""
