@@ -144,14 +144,16 @@ class Cluster(Overseeing):
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
-        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``.
 
         Modules beside the notebook travel by themselves, with what they import, as they are in their
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;
         ``ship=False`` sends none.
 
         The same name, function and input are the same job: it is re-attached to, or gone on
-        with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  When it
+        with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  With ``cache=True``
+        a partition takes over the result of an earlier job, whoever's, of equal code and equal input, unless
+        ``fresh``; the input is split into 32 partitions then, whatever nodes there are.  When it
         returns, the job is stored and nothing of it can be lost.  Raises InputError or
         PayloadError, and then nothing was stored.
         """
@@ -223,6 +225,8 @@ class Cluster(Overseeing):
         own = {step.name: step.own for step in prepared.steps if step.own is not None}
         if len(prepared.steps) > 1 or prepared.max_errors is not None or own:
             self.attend(stored.row, own)
+        if stored.whole:
+            self.finish_if_master(stored.row)
         if announce and stored.note:
             log.warning("%s; fresh=True runs it again", stored.note)
         return handle

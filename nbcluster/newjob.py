@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbcluster.lifecycle import StepKind
-from nbcluster.records import Signed
+from nbcluster.records import CachedResult, Signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class NewPartition:
     transferable: bool = True
     cache_key: str | None = None
     cache_mac: bytes | None = None
+    cached: CachedResult | None = None
+    """The result that it takes over instead of being run, if that is still there when it is stored."""
 
 
 @dataclass(frozen=True, slots=True)

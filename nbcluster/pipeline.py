@@ -14,7 +14,7 @@ from nbcluster.partitioners.base import Part
 from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import choose_strategy
 from nbcluster.submitting import identity
-from nbcluster.submitting.options import PRINTABLE, Options, checked_callable, options_from, rules_of
+from nbcluster.submitting.options import PRINTABLE, Options, caches, checked_callable, options_from, rules_of
 from nbcluster.submitting.submission import (
     ON_FAILURE,
     ON_SUCCESS,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin", "ship", "into", "if_exists",
+    "timeout", "require", "pin", "ship", "into", "if_exists", "cache",
 )  # fmt: skip
 
 After = str | Iterable[str] | None
@@ -182,6 +182,11 @@ class Pipeline:
 
     def _source_of(self, name: str, before: tuple[str, ...], options: Options) -> PreparedStep:
         """The step whose partitions are taken over."""
+        if caches(options):
+            raise InputError(
+                f"step {name!r} gets what the step before it gives, which is not known yet; give it items=, or leave "
+                "cache= away"
+            )
         if options.chunk is not None or options.partitions is not None:
             raise InputError(f"step {name!r} takes over the partitions of the step before it; leave chunk= away")
         if len(before) != 1:

@@ -147,6 +147,9 @@ class Claim:
     arguments_payload: str | None
     errors: int = 0
     has_checkpoint: bool = False
+    cache_key: str | None = None
+    """The digest of its code and inputs, when its result may be given to other jobs; with the kernel's signature."""
+    cache_mac: bytes | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -199,6 +202,8 @@ class Finish:
     """What a COMPLETED partition writes into the table of its step."""
     statements: tuple[Statement, ...] = ()
     """What its function gave to its connection."""
+    cached_mac: bytes | None = None
+    """The signature under which other jobs may take the result over; None when they may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +306,40 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CachedResult:
+    """A result that other jobs may take over: the attempt that it is of, and the signature that binds it to its key.
+
+    ``partition_id`` is the partition that holds it; ``node`` and ``seconds`` tell how it was computed.
+    """
+
+    key: str
+    partition_id: int
+    uid: str
+    step_name: str
+    index: int
+    attempt: int
+    token: int
+    mac: bytes
+    node: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Where a partition has a result from that another job computed, with what proves that it may have it.
+
+    ``key_mac`` is the signature of the kernel that submitted it, ``mac`` that of the node that computed it.
+    """
+
+    uid: str
+    step_name: str
+    index: int
+    key: str
+    key_mac: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StoredResult:
     """A final partition with what is needed to check and read its result."""
 
@@ -316,6 +355,7 @@ class StoredResult:
     seconds: float | None
     result: Result | None
     arguments: Signed | None
+    taken_over: TakenOver | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
-from nbcluster.signing import Signer, result_body
+from nbcluster.signing import Signer, result_body, sign_cached
 from nbcluster.statements import read_statements
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.targets import TableRefused
@@ -84,6 +84,7 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         log=outcome.log,
         rows=_rows(outcome, head) if exit_code is ExitCode.COMPLETED else None,
         statements=read_statements(outcome.blobs[-1]) if head.get("statements") is True else (),
+        cached_mac=_for_others(claim, signer) if exit_code is ExitCode.COMPLETED and result is not None else None,
     )
 
 
@@ -96,6 +97,14 @@ def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
         return None
     columns = tuple((str(name), str(kind)) for name, kind in told["columns"])
     return TableRows(columns, int(told["count"]), outcome.blobs[3])
+
+
+def _for_others(claim: Claim, signer: Signer) -> bytes | None:
+    """The signature of a good result that other jobs may take over; its key was checked before it was run."""
+    if claim.cache_key is None:
+        return None
+    step = claim.step
+    return sign_cached(signer, step.uid, step.name, claim.index, claim.attempt, claim.token, key=claim.cache_key)
 
 
 # --- another try ---------------------------------------------------------------
@@ -234,4 +243,5 @@ def unstorable(finish: Finish, error: Exception) -> Finish:
         log=b"" if not isinstance(error, TableRefused) else finish.log,
         rows=None,
         statements=(),
+        cached_mac=None,
     )

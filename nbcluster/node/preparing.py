@@ -11,7 +11,7 @@ from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
 from nbcluster.outcome import write_outcome
 from nbcluster.records import Claim, StepToRun
-from nbcluster.signing import check_result
+from nbcluster.signing import check_key, check_result
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 
@@ -83,6 +83,8 @@ class Preparing:
         if claim.arguments_payload is not None:
             body = self._store.claims.arguments(claim.arguments_payload) or b""
         self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
+        if claim.cache_key is not None:  # or its result would be given to jobs that compute something else
+            check_key(self._store.signer, claim.cache_mac or b"", step.uid, step.name, claim.index, key=claim.cache_key)
         return (body,)
 
     def _given(self, step: StepToRun, name: str, indexes: Sequence[int]) -> dict[int, bytes | SignatureError]:

@@ -78,6 +78,12 @@ _INTO = (
     ),
 )
 _FRESH = Option(("--fresh",), "fresh", "run anew, even if this name, code and input ran before")
+_CACHE = (
+    Option(
+        ("--cache",), "cache", "take over results of earlier jobs with equal code and input, and keep these for others"
+    ),
+    Option(("--no-cache",), "cache", "run everything (default)", const=False),
+)
 _ENDING = (
     Option(
         ("--on-error",),
@@ -110,7 +116,7 @@ _PLANNING = (
     Option(("--dry-run",), "dry_run", "show what would happen; no node runs anything, nothing is stored"),
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
-_COMMON = (*_BLOCK, _FRESH, *_SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_COMMON = (*_BLOCK, _FRESH, *_CACHE, *_SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
 _SUBMIT_OPTIONS = (_OUT, _NAME, *_INTO, *_COMMON, *_PLANNING)
 _LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
 _MAP_OPTIONS = (*_LOCAL_OPTIONS, *_INTO, *_PLANNING)

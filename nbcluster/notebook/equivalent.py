@@ -21,8 +21,9 @@ from nbcluster.notebook.session import Session
 _WIDEST = 96
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSED_ON = (
-    "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "aggregate", "on_success", "on_failure",
+    "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "cache", "retries", "retry_on", "retry_wait",
+    "timeout", "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "aggregate", "on_success",
+    "on_failure",
 )  # fmt: skip
 _OBJECTS = ("strategy", "aggregate", "on_success", "on_failure")
 """Options that may name a function of the notebook."""

@@ -17,6 +17,7 @@ from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
 from nbcluster.store.asking import Asking
+from nbcluster.store.cached import CachedResults
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
@@ -64,6 +65,7 @@ class Store:
     finishes: Finishes
     releases: Releases
     outcomes: Outcomes
+    cached: CachedResults
     views: Views
     standings: Standings
     overviews: Overviews
@@ -177,6 +179,7 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),
+        cached=CachedResults(database),
         views=Views(database),
         standings=Standings(database),
         overviews=Overviews(database),

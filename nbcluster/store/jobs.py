@@ -102,7 +102,7 @@ class JobRepository:
             connection,
             [{"phase": p, "job": job_id, "node": job.master_node_id} for p in (Phase.PARTITIONED, Phase.DISTRIBUTED)],
         )
-        first = [part for step in job.steps if not step.after for part in step.partitions]
+        first = [part for step in job.steps if not step.after for part in step.partitions if part.cached is None]
         self._database.announce(connection, _owners_to_wake(first))
         return Submitted(job_id, main, created)
 
@@ -120,7 +120,12 @@ class JobRepository:
         if step.into_table is not None:
             self._targets.create(connection, job.uid, step.name, step.into_table, step.if_exists)
         self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id, status)
-        self._writer.partitions(connection, job_id, step_id, created, step.partitions)
+        taken = self._writer.partitions(connection, job_id, step_id, created, step.partitions)
+        if taken:
+            self._events.record(
+                connection, Phase.CACHED, job=job_id, step=step_id, node=job.master_node_id,
+                detail=f"{taken} of {len(step.partitions)}",
+            )  # fmt: skip
         return step_id
 
     def _find(self, uid: str) -> Submitted | None:

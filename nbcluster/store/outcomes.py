@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import Result, Signed, StoredResult
+from nbcluster.records import Result, Signed, StoredResult, TakenOver
 from nbcluster.store import payloads
+from nbcluster.store.cached import CachedEntry, CachedResults
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import partitions, results
 
@@ -20,6 +21,7 @@ class Outcomes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
+        self._cached = CachedResults(database)
 
     def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool) -> list[StoredResult]:
         """The final partitions among ``indexes``, in order, with arguments if they are asked for."""
@@ -29,6 +31,7 @@ class Outcomes:
             partitions.c.attempt, partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code,
             partitions.c.exit_message, partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body,
             results.c.payload_id, results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
+            partitions.c.result_of, partitions.c.cache_key, partitions.c.cache_mac,
         ]  # fmt: skip
         if arguments:
             columns += [partitions.c.arguments, partitions.c.arguments_mac, partitions.c.arguments_payload]
@@ -45,12 +48,25 @@ class Outcomes:
 
         def work(connection: Connection) -> list[StoredResult]:
             rows = connection.execute(statement, {"indexes": self._dialect.listed(indexes)}).all()
-            return [_stored(connection, row, arguments) for row in rows]
+            entries = self._cached.entries(connection, {row.cache_key for row in rows if _may_be_taken_over(row)})
+            return [_stored(connection, row, arguments, _taken_over(row, entries)) for row in rows]
 
         return self._database.read(work)
 
 
-def _stored(connection: Connection, row: Any, arguments: bool) -> StoredResult:
+def _may_be_taken_over(row: Any) -> bool:
+    return row.result_of is not None and row.cache_key is not None and row.cache_mac is not None
+
+
+def _taken_over(row: Any, entries: dict[str, CachedEntry]) -> TakenOver | None:
+    """Which job computed it, if it is the one that the cache names."""
+    entry = entries.get(row.cache_key) if _may_be_taken_over(row) else None
+    if entry is None or entry.partition_id != row.result_of:
+        return None
+    return TakenOver(entry.uid, entry.step_name, entry.index, row.cache_key, bytes(row.cache_mac), entry.mac)
+
+
+def _stored(connection: Connection, row: Any, arguments: bool, taken_over: TakenOver | None) -> StoredResult:
     result = None
     if row.errors is not None:
         values = bytes(row.body) if row.body is not None else payloads.get(connection, row.payload_id) or b""
@@ -73,4 +89,5 @@ def _stored(connection: Connection, row: Any, arguments: bool) -> StoredResult:
         seconds=row.seconds,
         result=result,
         arguments=sent,
+        taken_over=taken_over,
     )

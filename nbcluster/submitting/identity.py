@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,23 @@ def of_inputs(source: Any) -> str:
     return _digest(source)
 
 
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A digest, and the type of something in it that cannot be told from others of its type; mostly empty."""
+
+    digest: str
+    doubt: str
+
+
+def identified(value: Any) -> Identified:
+    """The digest of any value, and whether it can be relied on: two values with one digest are the same."""
+    walk = _Identity()
+    try:
+        return Identified(walk.of(value).hex(), next(iter(walk.doubts), ""))
+    except RecursionError:
+        return Identified("", f"{type(value).__name__} that is nested too deep")
+
+
 def combined(parts: Iterable[object]) -> str:
     """One digest for several."""
     return _digest(list(parts))
@@ -65,6 +83,8 @@ class _Identity:
     def __init__(self) -> None:
         self._path: dict[int, int] = {}
         self._known: dict[int, tuple[Any, bytes]] = {}
+        self.doubts: list[str] = []
+        """Types of what counts by its pickle or its type alone, for it cannot be taken apart."""
 
     def of(self, value: Any) -> bytes:
         if _is_flat(value):
@@ -95,7 +115,7 @@ class _Identity:
     def _apart(self) -> _Identity:
         """A walk from here on: what one entry of a set teaches must not count for the next, which comes by accident."""
         walk = _Identity()
-        walk._path, walk._known = dict(self._path), dict(self._known)
+        walk._path, walk._known, walk.doubts = dict(self._path), dict(self._known), self.doubts
         return walk
 
     def _describe(self, value: Any) -> bytes:
@@ -195,6 +215,7 @@ class _Identity:
         """Anything else by what it is made from; by its pickle where it cannot be taken apart."""
         parts = payload.reduced(value)
         if parts is None:
+            self.doubts.append(type(value).__qualname__)
             return _opaque(value)
         if isinstance(parts, str):
             return self._importable(getattr(value, "__module__", None) or "", parts)

@@ -32,6 +32,7 @@ class Options:
     ship: Any = None
     source: str | None = None
     fresh: bool = False
+    cache: bool = False
     announce: bool = True
     """Whether what ``handle.note`` says is logged too."""
     retries: int = 0
@@ -88,6 +89,13 @@ def limit_of(options: Options) -> int | None:
 def priority_of(options: Options) -> int:
     """The priority of a job: higher ones are claimed first."""
     return _whole(options.priority, "priority", least=-_LARGEST)
+
+
+def caches(options: Options) -> bool:
+    """Whether results are taken from the cache and given to it.  Raises InputError."""
+    if not isinstance(options.cache, bool):
+        raise InputError(f"cache is {options.cache!r}; it must be True or False")
+    return options.cache
 
 
 def checked_callable(value: Any, name: str) -> Any:

@@ -18,10 +18,12 @@ from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import JobRow, Node, Signed, StepRow
+from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
+from nbcluster.submitting.caching import taken
 from nbcluster.submitting.submission import Prepared, PreparedStep
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ class Stored:
     row: JobRow
     found: JobStatus | None = None
     note: str | None = None
+    whole: bool = False
+    """Whether the cache had every partition of its only step: there is nothing to run."""
 
 
 def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
@@ -67,7 +71,7 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         submitted = store.jobs.create(job)
         if submitted.found is None:
             _warn_of_changed(prepared)
-            return Stored(_as_row(job, prepared, submitted))
+            return _new(job, prepared, submitted)
         if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
             break
         own = any(step.own is not None for step in prepared.steps)
@@ -92,6 +96,13 @@ def _warn_of_changed(prepared: Prepared) -> None:
                 "process after importlib.reload() or a restart",
                 ", ".join(modules.changed),
             )
+
+
+def _new(job: NewJob, prepared: Prepared, submitted: Submitted) -> Stored:
+    parts = [part for step in job.steps for part in step.partitions]
+    number = sum(part.cached is not None for part in parts)
+    note = f"{job.name}: {number} of {len(parts)} partitions have their results from the cache" if number else None
+    return Stored(_as_row(job, prepared, submitted), None, note, whole=number == len(parts) > 0)
 
 
 _SAME = "same code and inputs"
@@ -154,7 +165,8 @@ def _step(
     master: str,
     nodes: Sequence[Node],
 ) -> NewStep:
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(step.parts)]
+    cached = _cached(store, prepared, step)
+    planned = [Planned(n, part.key, part.items) for n, part in enumerate(step.parts) if cached[n] is None]
     owner = master if step.kind is StepKind.LOCAL else None
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
@@ -191,23 +203,37 @@ def _step(
         into_table=None if step.into is None or step.into.url is not None else step.into.name,
         if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment, cached)),
     )
 
 
-def _partitions(store: Store, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
+def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[CachedResult | None]:
+    """What the cache has for each partition.  A fresh run takes nothing, nor what waits for other steps."""
+    if not any(step.cache_keys) or prepared.fresh or step.after:
+        return (None,) * len(step.parts)
+    return taken(store, step.cache_keys)
+
+
+def _partitions(
+    store: Store, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
+) -> list[NewPartition]:
     sign = store.signer.sign
     bodies = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    keys = step.cache_keys or (None,) * len(step.parts)
+    owners = iter(assignment.owners)
     return [
         NewPartition(
             index=index,
             key=_key(part.key, index),
             items=part.items,
             arguments=None if body is None else Signed(body, sign("arguments", uid, step.name, index, body=body)),
-            assigned_node=owner,
+            assigned_node=next(owners) if found is None else None,
             transferable=step.transferable,
+            cache_key=key,
+            cache_mac=None if key is None else sign_key(store.signer, uid, step.name, index, key=key),
+            cached=found,
         )
-        for index, (part, body, owner) in enumerate(zip(step.parts, bodies, assignment.owners, strict=True))
+        for index, (part, body, key, found) in enumerate(zip(step.parts, bodies, keys, cached, strict=True))
     ]
 
 

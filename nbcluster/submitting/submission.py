@@ -18,9 +18,18 @@ from nbcluster.partitioners.choosing import as_partitioner, cut
 from nbcluster.payload import beside
 from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
-from nbcluster.submitting import identity
+from nbcluster.submitting import caching, identity
 from nbcluster.submitting.aggregators import aggregator
-from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
+from nbcluster.submitting.options import (
+    PRINTABLE,
+    Options,
+    Rules,
+    caches,
+    checked_callable,
+    limit_of,
+    priority_of,
+    rules_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +70,8 @@ class PreparedStep:
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
     into: Table | None = None
+    cache_keys: tuple[str | None, ...] = ()
+    """What each partition computes, as a digest, or None where that cannot be told; empty without ``cache=True``."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,10 @@ def prepare_step(
     step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
     with payload.noticing() as named:
         arguments = _pack_parts(parts, mode)
+    keys: tuple[str | None, ...] = ()
+    if caches(options):
+        with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
+            keys = caching.keys_of(function, mode, parts)
     return replace(
         step,
         parts=tuple(parts),
@@ -143,6 +158,7 @@ def prepare_step(
         transferable=options.transferable,
         rules=rules,
         inputs_id=identity.of_inputs(given) if options.name is not None else "",
+        cache_keys=keys,
     )
 
 
@@ -226,6 +242,8 @@ def _split(source: Any, mode: str, options: Options, nodes: Nodes) -> tuple[Sequ
         positive(options.partitions, "partitions")
         return [Part("call", 1, source)], source
     partitioner = as_partitioner(source)
+    if caches(options):
+        nodes = Nodes(caching.PARTITIONS, 1, caching.PARTITIONS)  # equal inputs are cut alike whatever nodes there are
     parts = cut(partitioner, nodes, options.chunk, options.partitions)
     given = source if hasattr(source, "dtype") else partitioner.identity(parts)
     if not parts:

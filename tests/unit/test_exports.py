@@ -17,7 +17,7 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "frame", "items", "ranges", "table",
+    "Partitioner", "frame", "items", "ranges",
     # where rows go
     "table",
     # errors

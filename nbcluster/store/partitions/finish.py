@@ -27,6 +27,7 @@ from sqlalchemy.types import TypeEngine
 from nbcluster.lifecycle import ExitCode, PartitionStatus, Phase, sources
 from nbcluster.records import Claim, Finish
 from nbcluster.store import payloads
+from nbcluster.store.cached import CachedResults
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.checkpoints import Checkpoints
@@ -60,6 +61,7 @@ class Finishes:
         self._events = EventLog(database)
         self._checkpoints = Checkpoints(database)
         self._targets = Targets(database)
+        self._cached = CachedResults(database)
         self._finish = self._finish_statement()
         self._remember = self._remember_statement()
 
@@ -125,6 +127,7 @@ class Finishes:
             self._targets.write(connection, mine)
             self._targets.execute(connection, mine)
             self._write_results(connection, mine)
+            self._cached.give(connection, mine)
             self._write_attempts(connection, mine)
             self._write_checkpoints(
                 connection, mine, {one for one, has_checkpoint in recorded.items() if has_checkpoint}
