@@ -258,6 +258,8 @@ class _Run:
             return
         if made.complaints:
             self._refuse(made.complaints, REFUSED, "FAILED")
+            if made.raised:
+                self._raised[made.raised[0]] = list(made.raised)
         else:
             self._values, self._rows = list(made.counts), made.rows
 

@@ -72,9 +72,11 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
             body=result_body(values, text, seconds),
         )  # fmt: skip
         result = Result(values, text, seconds, mac)
+    completed = exit_code is ExitCode.COMPLETED
+    statements = read_statements(outcome.blobs[-1]) if head.get("statements") is True else ()
     return Finish(
         claim=claim,
-        status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
+        status=PartitionStatus.COMPLETED if completed else PartitionStatus.FAILED,
         exit_code=exit_code,
         exit_message=storable(str(head["message"])[:4000]),
         seconds=outcome.seconds,
@@ -82,9 +84,10 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
-        rows=_rows(outcome, head) if exit_code is ExitCode.COMPLETED else None,
-        statements=read_statements(outcome.blobs[-1]) if head.get("statements") is True else (),
-        cached_mac=_for_others(claim, signer) if exit_code is ExitCode.COMPLETED and result is not None else None,
+        rows=_rows(outcome, head) if completed else None,
+        statements=statements,
+        # Whoever took the result over would not execute them.
+        cached_mac=_for_others(claim, signer) if completed and result is not None and not statements else None,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nbcluster.config import Settings
-from nbcluster.errors import UnknownJob
+from nbcluster.errors import InputError, UnknownJob
 from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
@@ -171,6 +171,10 @@ def _step(
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
+    if step.into is not None and step.into.url is not None and store.database.is_at(step.into.url):
+        raise InputError(
+            f"that is the cluster's own database: write into={step.into.name!r}, and each row is there exactly once"
+        )
     mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
     modules = step.modules
     return NewStep(

@@ -36,6 +36,8 @@ class Dialect(ABC):
     """One database's answers.  Knows no status word and no rule of nbcluster."""
 
     name: str
+    port: ClassVar[int | None] = None
+    """The port of a URL that names none."""
     reading: ClassVar[dict[str, Any]] = {}
     """Execution options of a connection that only reads."""
 
