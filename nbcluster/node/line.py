@@ -14,6 +14,7 @@ from nbcluster.errors import JobError, UsageError
 from nbcluster.node import wire
 from nbcluster.node.board import Board
 from nbcluster.node.interrupt import Interrupt
+from nbcluster.statements import Recorder
 
 _GLANCE = 1.0
 """Seconds after which a waiting thread looks whether its partition is still the one that runs."""
@@ -83,6 +84,7 @@ class ChildLine:
         self._process = os.getpid()
         self._one_at_a_time = threading.Lock()
         self.ended = False
+        self.connection = Recorder(limit)
 
     @property
     def cancelled(self) -> bool:
