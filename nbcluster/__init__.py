@@ -92,6 +92,8 @@ _HOMES = {
         "TooLarge",
         "UnknownJob",
         "UsageError",
+        "ValueLost",
+        "ValueNotStored",
         "WaitTimeout",
     ),
     "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),

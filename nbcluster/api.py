@@ -58,7 +58,10 @@ def visit(url: str | None = None, **settings: Any) -> Cluster:
     """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
     given = {"url": url, **settings}
     chosen = load_settings(given)
-    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    store = open_store(
+        chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3,
+        spool=chosen.spool, large_value=chosen.large_value,
+    )  # fmt: skip
     return Cluster(store, chosen, origin_of("url", given))
 
 

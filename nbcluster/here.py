@@ -48,7 +48,7 @@ class Call:
     what: str
     mode: str
     shipped: payload.Shipped
-    inputs: Sequence[bytes]
+    inputs: Sequence[payload.Body]
     current: Current
     line: Here
     first_item: int = 0

@@ -11,8 +11,7 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.errors import PayloadError, SignatureError
 from nbcluster.lifecycle import ExitCode
-from nbcluster.records import ItemError, JobRow, StoredResult
-from nbcluster.signing import check_result
+from nbcluster.records import ItemError, JobRow, Reference, Signed, StoredResult
 from nbcluster.store import Store
 
 BATCH = 256
@@ -74,8 +73,8 @@ class ResultReader:
             if stored.result is None:
                 continue
             try:
-                check_result(self._store.signer, self._job.uid, before, stored)
-                values = payload.unpack(stored.result.values, f"the result of partition {stored.index} of {before}")
+                body = self._store.transport.values(self._job.uid, before, stored)
+                values = payload.unpack(body, f"the result of partition {stored.index} of {before}")
             except (SignatureError, PayloadError):
                 continue
             found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
@@ -116,8 +115,8 @@ class ResultReader:
         if stored.result is None:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
         try:
-            check_result(self._store.signer, self._job.uid, self._job.step_name, stored)
-            values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+            body = self._store.transport.values(self._job.uid, self._job.step_name, stored)
+            values = payload.unpack(body, f"the result of partition {stored.index}")
         except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
             kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
             return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
@@ -133,11 +132,8 @@ class ResultReader:
 
     def _inputs(self, stored: StoredResult) -> Sequence[Any]:
         assert stored.arguments is not None
-        body = stored.arguments.body
         try:
-            self._store.signer.check(
-                stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
-            )
+            body = self._arguments(stored, stored.arguments, stored.arguments_reference)
             given = payload.unpack(body, f"the arguments of partition {stored.index}")
         except (SignatureError, PayloadError):
             return [None] * stored.items
@@ -149,6 +145,15 @@ class ResultReader:
         if hasattr(given, "iloc"):
             return list(given.index)
         return list(given)
+
+    def _arguments(self, stored: StoredResult, sent: Signed, where: Reference | None) -> payload.Body:
+        """The checked arguments of a partition, still closed."""
+        identity = self._job.uid, self._job.step_name, stored.index
+        if where is not None:
+            transport = self._store.transport
+            return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
+        self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
+        return sent.body
 
 
 def _in_words(given: Any, key: str, mode: str) -> Any:

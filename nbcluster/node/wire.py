@@ -1,12 +1,14 @@
 """What node and child say to each other: a small JSON head and raw bytes.
 
 No pickle is opened on the node's side: a child runs strangers' code, and so may
-say anything.  A frame is ``head length, number of blobs, blob lengths, head, blobs``.
+say anything.  A frame is ``head length, number of blobs, blob lengths, head, blobs``.  A blob that is a file
+is empty in it; the head says under ``files`` where it lies.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,8 +27,18 @@ READY, OUTCOME, SAVE = "ready", "outcome", "save"
 """Child to node: I am up; this is how it ended; store this for the next attempt and tell me."""
 
 
-def encode(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> list[bytes]:
-    """A frame as buffers to send one after the other; large blobs are not copied."""
+Blob = bytes | os.PathLike[str]
+
+
+def encode(head: dict[str, Any], blobs: Sequence[Blob] = ()) -> list[bytes]:
+    """A frame as buffers to send one after the other; large blobs are not copied, and of files only told."""
+    files = {place: os.fspath(blob) for place, blob in enumerate(blobs) if not isinstance(blob, bytes)}
+    if files:
+        return _encoded(head | {"files": files}, [blob if isinstance(blob, bytes) else b"" for blob in blobs])
+    return _encoded(head, blobs)  # type: ignore[arg-type]  # none of them is a file
+
+
+def _encoded(head: dict[str, Any], blobs: Sequence[bytes]) -> list[bytes]:
     text = json.dumps(head, separators=(",", ":")).encode()
     lengths = b"".join(_LENGTH.pack(len(blob)) for blob in blobs)
     return [_FIXED.pack(len(text), len(blobs)) + lengths + text, *(blob for blob in blobs if blob)]

@@ -22,6 +22,7 @@ PUBLIC = {
     "table",
     # errors
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
+    "ValueLost", "ValueNotStored",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
     "JobStopped", "WaitTimeout", "PartitionError",

@@ -176,6 +176,23 @@ class Dialect(ABC):
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""
         return None
 
+    # --- large values -------------------------------------------------------
+
+    def write_chunks(self, connection: Connection, table: Table, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        """Insert chunks (name, number, bytes) the fastest way for much in few rows."""
+        connection.execute(
+            insert(table), [{"payload_id": name, "chunk": number, "body": body} for name, number, body in rows]
+        )
+
+    def read_chunks(self, connection: Connection, table: Table, name: str, first: int, count: int) -> list[bytes]:
+        """The chunks of that name from number ``first`` on, ``count`` of them at most."""
+        statement = (
+            select(table.c.body)
+            .where(table.c.payload_id == name, table.c.chunk >= first, table.c.chunk < first + count)
+            .order_by(table.c.chunk)
+        )
+        return [bytes(body) for body in connection.execute(statement).scalars()]
+
     # --- tables of the user's -------------------------------------------------
 
     def insert_rows(
