@@ -9,7 +9,7 @@ import nbcluster as nb
 PUBLIC = {
     "__version__",
     # the cluster and its jobs
-    "connect", "Cluster", "JobHandle",
+    "connect", "Cluster", "JobHandle", "Shared",
     # examining it
     "doctor", "Diagnosis", "Finding",
     # jobs of several steps, and what callbacks are told
