@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
+    from nbcluster.sharing import Shared as Shared
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _HOMES = {
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),
+    "sharing": ("Shared",),
     "outcome": ("JobOutcome", "PartitionOutcome"),
     "partitioners.base": ("Nodes", "Partitioner"),
     "partitioners.choosing": ("partitioner",),
@@ -98,6 +100,8 @@ _HOMES = {
         "TooLarge",
         "UnknownJob",
         "UsageError",
+        "ValueLost",
+        "ValueNotStored",
         "WaitTimeout",
     ),
     "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),
