@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.parquet import parquet as parquet
     from nbcluster.partitioners.sequences import items as items
     from nbcluster.partitioners.sequences import ranges as ranges
+    from nbcluster.partitioners.sql import sql as sql
     from nbcluster.pipeline import Pipeline as Pipeline
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
@@ -76,6 +77,7 @@ _HOMES = {
     "partitioners.keys": ("keys",),
     "partitioners.parquet": ("parquet",),
     "partitioners.sequences": ("items", "ranges"),
+    "partitioners.sql": ("sql",),
     "errors": (
         "CannotPickle",
         "ConfigError",
