@@ -139,7 +139,7 @@ def test_a_file_that_a_node_does_not_see_fails_that_partition_only(lab: Lab, dat
         (error,) = job.errors().to_dict("records")
         assert error["error"] == "nbcluster.errors.FileNotSeen"
         assert error["message"].startswith(f"{node.id} cannot see {data}/b.csv: put it where every node sees it")
-        assert list(job.partitions()["status"]) == ["COMPLETED", "FAILED"]
+        assert list(job.partitions()["state"]) == ["COMPLETED", "FAILED"]
 
 
 @about_processes
