@@ -144,8 +144,9 @@ class Cluster(Overseeing):
     def map(self, function: Callable[..., Any], items: Any, **options: Any) -> JobHandle:
         """Call ``function(item)`` for each item, on the nodes.
 
-        ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
-        Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
+        ``items`` is any finite iterable, a DataFrame (each row as a Series), a partitioner
+        (``nb.ranges``, ``nb.dates``, ``nb.grid``, ``nb.files``, ``nb.csv``, ``nb.parquet``, ``nb.keys``, ``nb.sql``)
+        or a function of the live nodes that gives the parts.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
@@ -170,7 +171,7 @@ class Cluster(Overseeing):
         return self._submit(function, items, payload.STAR, options)
 
     def map_partitions(self, function: Callable[..., Any], parts: Any, **options: Any) -> JobHandle:
-        """Call ``function(part)`` once for each part of the split: a list, range or DataFrame."""
+        """Call ``function(part)`` once for each part of the split: a list, range, frame or handle with ``read()``."""
         return self._submit(function, parts, payload.PARTITION, options)
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> JobHandle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbcluster.errors import InputError
 from nbcluster.partitioners.base import Nodes, Part, Partitioner, positive, several
@@ -25,6 +25,8 @@ class KeysPart(Handle):
 
     ``rows`` is how many there were when it was split.
     """
+
+    settled: ClassVar[bool] = False
 
     source: Source
     which: Range

@@ -209,6 +209,8 @@ class _Identity:
         return self._all("frame", value.index, told)
 
     def _handle(self, handle: Handle) -> bytes:
+        if not handle.settled:
+            self.doubts.append(type(handle).__qualname__)
         return self._all("handle", type(handle).__qualname__, handle.identity())
 
     def _object(self, value: Any) -> bytes:

@@ -251,6 +251,12 @@ def test_more_rows_are_another_input(place: Place) -> None:
     assert known() != before
 
 
+def test_what_a_table_holds_cannot_be_told_for_the_cache(place: Place) -> None:
+    place.table("INTEGER", [1, 2, 3])
+    (part,) = split(place, 5)
+    assert identity.identified(part).doubt == "KeysPart"
+
+
 def test_what_travels_is_small(place: Place) -> None:
     place.table("INTEGER", list(range(100)))
     assert max(len(pickle.dumps(part)) for part in split(place, 10)) < 600
