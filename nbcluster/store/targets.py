@@ -57,6 +57,7 @@ class Targets:
             try:
                 self._write(connection, together)
             except InputError as error:
+                self.forget(together)
                 raise TableRefused(f"{_which(together)}: {error}; none of its rows were written") from error
             except DBAPIError as error:
                 self.forget(together)
