@@ -35,6 +35,9 @@ class Here:
     def progress(self, fraction: float, message: str) -> None:
         """Goes nowhere."""
 
+    def shared(self, _shared_id: str) -> None:
+        """Nobody brings it here: this process reads it itself."""
+
     def save(self, value: Any) -> None:
         """Complain as a node would; the value goes nowhere."""
         payload.pack_checkpoint(value, self._limit)
@@ -50,7 +53,7 @@ class Call:
     what: str
     mode: str
     shipped: payload.Shipped
-    inputs: Sequence[bytes]
+    inputs: Sequence[payload.Body]
     current: Current
     line: Here
     first_item: int = 0

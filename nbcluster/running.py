@@ -31,6 +31,9 @@ class Line(Protocol):
     def save(self, value: Any) -> None:
         """Keep ``value`` for the next attempt; returns when it is stored."""
 
+    def shared(self, shared_id: str) -> str | None:
+        """The file with a shared value, brought here if need be; None where no node brings it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Current:
@@ -110,6 +113,11 @@ class Current:
     def cancelled(self) -> bool:
         """Whether the job was stopped, or the node is: KeyboardInterrupt was raised in the main thread for it."""
         return _line is not None and _line.cancelled
+
+
+def shared(shared_id: str) -> str | None:
+    """The file with a shared value; None outside of a function that a node runs."""
+    return None if _line is None else _line.shared(shared_id)
 
 
 _current: Current | None = None

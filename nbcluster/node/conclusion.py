@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from typing import Any
 
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome, Stored
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
-from nbcluster.signing import Signer, result_body, sign_cached
+from nbcluster.signing import Signer, result_digests, sign_cached
 from nbcluster.statements import read_statements
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.targets import TableRefused
@@ -62,18 +63,23 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
-        values, errors, seconds, *_ = outcome.blobs
+        values, (errors, seconds, *_) = outcome.blobs[0], _plain(outcome.blobs[1:])
         text = errors.decode()
         json.loads(text)
+        kept, digest, reference = b"", b"", None
+        if isinstance(values, Stored):
+            digest, reference = values.digest, values.reference
+        else:
+            (kept,) = _plain((values,))
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
             claim.step.uid, claim.step.name, claim.index, claim.attempt, claim.token,
-            body=result_body(values, text, seconds),
+            body=result_digests(digest or hashlib.sha256(kept).digest(), text, seconds),
         )  # fmt: skip
-        result = Result(values, text, seconds, mac)
+        result = Result(kept, text, seconds, mac, reference, digest)
     completed = exit_code is ExitCode.COMPLETED
-    statements = read_statements(outcome.blobs[-1]) if head.get("statements") is True else ()
+    statements = read_statements(*_plain(outcome.blobs[-1:])) if head.get("statements") is True else ()
     return Finish(
         claim=claim,
         status=PartitionStatus.COMPLETED if completed else PartitionStatus.FAILED,
@@ -91,6 +97,12 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
     )
 
 
+def _plain(blobs: Sequence[object]) -> list[bytes]:
+    if not all(isinstance(blob, bytes) for blob in blobs):
+        raise TypeError("a part of an outcome that is no bytes")
+    return [blob for blob in blobs if isinstance(blob, bytes)]
+
+
 def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
     """What goes into the step's table.  A child has rows for it just when its signed function says so."""
     told = head.get("rows")
@@ -99,7 +111,7 @@ def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
     if told is None:
         return None
     columns = tuple((str(name), str(kind)) for name, kind in told["columns"])
-    return TableRows(columns, int(told["count"]), outcome.blobs[3])
+    return TableRows(columns, int(told["count"]), _plain(outcome.blobs[3:])[0])
 
 
 def _for_others(claim: Claim, signer: Signer) -> bytes | None:
@@ -128,9 +140,7 @@ def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: floa
         return finish
     kept = None
     if keep and finish.result is not None and finish.failed_items < claim.items:
-        body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
-        signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
-        kept = dataclasses.replace(finish.result, mac=signed.mac)
+        kept = checkpoints.sign_items(signer, claim, finish.result)
     return _retried(finish, kept, chance)
 
 

@@ -74,7 +74,7 @@ def make_plan(
         packages=packages,
         function_size=len(main.function),
         limit=limit,
-        input_size=sum(map(len, main.arguments or ())),
+        input_size=sum(one.size for one in main.arguments or ()),
         measured=measured,
         cached=_number(known) if main.cache_keys else None,
     )
@@ -156,7 +156,7 @@ def _call(prepared: Prepared, settings: Settings, shipped: payload.Shipped, plac
     )
     first = sum(part.items for part in main.parts[:place])
     what = f"partition {place} of {prepared.name}"
-    return Call(what, main.mode, shipped, (main.arguments[place],), current, Here(settings.max_result), first)
+    return Call(what, main.mode, shipped, (main.arguments[place].body(),), current, Here(settings.max_result), first)
 
 
 def spread(total: int, number: int) -> list[int]:

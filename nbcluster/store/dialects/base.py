@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
 from nbcluster.statements import Statement, rendered
+from nbcluster.store import bulk
 
 
 class Dialect(ABC):
@@ -175,9 +176,30 @@ class Dialect(ABC):
     def insert_missing(self, table: Table) -> Insert:
         """The insert that changes nothing, and returns nothing, when a row of the same key is there."""
 
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        """Many rows as arrays, one for each field, in as many portions as it takes (see bulk.py).  Only reads."""
+        return bulk.row_by_row(connection, source, fields)
+
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""
         return None
+
+    # --- large values -------------------------------------------------------
+
+    def write_chunks(self, connection: Connection, table: Table, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        """Insert chunks (name, number, bytes) the fastest way for much in few rows."""
+        connection.execute(
+            insert(table), [{"payload_id": name, "chunk": number, "body": body} for name, number, body in rows]
+        )
+
+    def read_chunks(self, connection: Connection, table: Table, name: str, first: int, count: int) -> list[bytes]:
+        """The chunks of that name from number ``first`` on, ``count`` of them at most."""
+        statement = (
+            select(table.c.body)
+            .where(table.c.payload_id == name, table.c.chunk >= first, table.c.chunk < first + count)
+            .order_by(table.c.chunk)
+        )
+        return [bytes(body) for body in connection.execute(statement).scalars()]
 
     # --- tables of the user's -------------------------------------------------
 

@@ -278,14 +278,19 @@ def _attempt_row(finish: Finish) -> dict[str, Any]:
 
 def _result_row(connection: Connection, finish: Finish) -> dict[str, Any]:
     assert finish.result is not None
-    inline = len(finish.result.values) <= payloads.INLINE
+    reference = finish.result.reference
+    inline = reference is None and len(finish.result.values) <= payloads.INLINE
+    if inline:
+        payload_id = None
+    else:
+        payload_id = payloads.put(connection, finish.result.values) if reference is None else reference.name
     return {
         "step_execution_id": finish.claim.partition_id,
         "attempt": finish.claim.attempt,
         "claim_token": finish.claim.token,
-        "size": len(finish.result.values),
+        "size": len(finish.result.values) if reference is None else reference.size,
         "body": finish.result.values if inline else None,
-        "payload_id": None if inline else payloads.put(connection, finish.result.values),
+        "payload_id": payload_id,
         "errors": finish.result.errors,
         "seconds": finish.result.seconds,
         "mac": finish.result.mac,
