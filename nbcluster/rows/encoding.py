@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +45,7 @@ def encode(shape: Shape, form: str, limit: int) -> Encoded:
 
 # --- COPY ------------------------------------------------------------------------------
 
-_SPECIAL = re.compile(r"[\\\t\n\r]")
+_SPECIAL = "\\\t\n\r"
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NOTHING = "\\N"
 
@@ -59,13 +58,20 @@ def _copy_block(names: Sequence[str], block: Sequence[Plain]) -> bytes:
 
 def _written(kind: str, values: list[Any]) -> list[str]:
     write = _WRITERS.get(kind, str)
-    if None not in values:
+    whole = None not in values
+    if write is _escaped and not _needs_escapes("".join(values if whole else filter(None, values))):
+        return values if whole else [_NOTHING if one is None else one for one in values]
+    if whole:
         return list(map(write, values))
     return [_NOTHING if one is None else write(one) for one in values]
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_ESCAPED) if _SPECIAL.search(text) else text
+    return text.translate(_ESCAPED)
+
+
+def _needs_escapes(text: str) -> bool:
+    return any(letter in text for letter in _SPECIAL)
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
