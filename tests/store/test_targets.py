@@ -166,9 +166,8 @@ def test_a_view_is_as_much_in_the_way_as_a_table(store: Store) -> None:
         change(store, "DROP VIEW t")
 
 
+@pytest.mark.needs("login")  # a file has one schema
 def test_another_schema_is_another_table(store: Store) -> None:
-    if store.database.dialect.name == "sqlite":
-        pytest.skip("a file has one schema")
     change(store, "CREATE SCHEMA lab")
     try:
         step = submit(store, 1, step=a_new_step(into_table='"lab"."T 1"'))
@@ -212,6 +211,24 @@ def test_statements_are_executed_in_order_after_the_rows_of_all(store: Store) ->
     first, second = take(store, step)
     store.finishes.finish([with_rows(store, statements=here)(first), with_rows(store)(second)])
     assert numbers(store) == [-1, -1, 110, 111]
+
+
+@pytest.mark.parametrize("body", [b"[1]\n", b"[[1],[2]]\n", b"nonsense\n", b"a\tb\n", b"\xff\n", b"x\n"])
+def test_rows_that_a_child_made_up_are_refused_and_no_more(store: Store, body: bytes) -> None:
+    step = writing(store, 2)
+    good, bad = take(store, step)
+    store.finishes.finish([with_rows(store)(good)])
+    with pytest.raises(TableRefused, match="partition 1: table t refused its rows, and none were written"):
+        store.finishes.finish([completed(bad, rows=TableRows((("n", "int"),), 1, body))])
+    assert numbers(store) == [0]
+
+
+def test_a_value_that_the_driver_cannot_bind_is_refused_and_no_more(store: Store) -> None:
+    (claim,) = take(store, writing(store))
+    impossible = (Statement("INSERT INTO t VALUES (:n)", ({"n": 2**70},)),)
+    with pytest.raises(TableRefused, match="partition 0: its statement was refused"):
+        store.finishes.finish([with_rows(store, statements=impossible)(claim)])
+    assert statuses(store, claim.step) == ["CLAIMED"]
 
 
 def test_statements_of_an_outcome_that_is_refused_are_not_executed(store: Store) -> None:
