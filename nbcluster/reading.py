@@ -34,6 +34,8 @@ class Item:
     node: str | None
     attempt: int
     seconds: float
+    size: int = 0
+    """Its share of the bytes that the values of its partition have in the store."""
 
 
 class ResultReader:
@@ -82,6 +84,7 @@ class ResultReader:
 
     def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
         values, seconds, errors = self._values(stored) if opened else self._closed(stored)
+        size = 0 if stored.result is None else len(stored.result.values) // max(1, stored.items)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -92,6 +95,7 @@ class ResultReader:
                 node=stored.node,
                 attempt=stored.attempt,
                 seconds=seconds[place],
+                size=size,
             )
 
     def errors(self, indexes: Sequence[int], first_items: Sequence[int]) -> Iterator[Item]:

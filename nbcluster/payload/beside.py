@@ -27,6 +27,9 @@ from nbcluster.payload.bundles import Bundle, ModuleText, pack_modules
 _STARTED_IN = os.getcwd()
 _NEVER = frozenset({"__main__", "nbcluster"})
 _MAKES_NAMES_UP = frozenset({"import_module", "__import__", "iter_modules", "walk_packages"})
+_installed = set(_NEVER)
+"""Packages and modules that never travel, so that most jobs are looked at no further."""
+
 _LIBRARIES = frozenset({"site-packages", "dist-packages"})
 
 
@@ -124,6 +127,7 @@ class _Found:
 
 def beside(names: Iterable[str], without: Collection[str] = ()) -> list[_Found]:
     """The modules that come with these names, by name."""
+    names = [name for name in names if name.partition(".")[0] not in _installed]
     found: dict[str, _Found] = {}
     looked: set[str] = set()
     tops: dict[str, bool] = dict.fromkeys(without, False)
@@ -152,12 +156,15 @@ def _may_travel(name: str, tops: dict[str, bool]) -> bool:
     """Whether the package or module at its top lies beside the notebook; most do not, and are asked for once."""
     top = name.partition(".")[0]
     if top not in tops:
-        tops[top] = top not in _NEVER and _is_beside(top)
+        tops[top] = top not in _installed and _is_beside(top)
     return tops[top]
 
 
 def _is_beside(top: str) -> bool:
     place = _located(top)
+    if top in sys.modules and (_is_installed(place.file) if place is not None else not _folders_of(top)):
+        _installed.add(top)
+        return False
     if place is not None:
         return is_local(place.file)
     return any(is_local(os.path.join(folder, "")) for folder in _folders_of(top))
@@ -254,11 +261,20 @@ def _roots() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _is_local(file: str, roots: tuple[str, ...]) -> bool:
-    path = Path(file).resolve()
-    if _LIBRARIES.intersection(path.parts) or any(path.is_relative_to(folder) for folder in _library_folders()):
+    if _is_installed(file):
         return False
+    path = Path(file).resolve()
     known = (Path(root).resolve() for root in roots)
     return any(path.is_relative_to(root) for root in known if root != Path(root.anchor))
+
+
+@lru_cache(maxsize=4096)
+def _is_installed(file: str) -> bool:
+    """Whether a file is part of a library, wherever that lies."""
+    path = Path(file).resolve()
+    return bool(_LIBRARIES.intersection(path.parts)) or any(
+        path.is_relative_to(folder) for folder in _library_folders()
+    )
 
 
 @lru_cache(maxsize=1)

@@ -43,6 +43,7 @@ from nbcluster.errors import (
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.store import bulk
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -66,6 +67,7 @@ class PostgreSQL(Dialect):
     """The lab's server: what PostgreSQL answers."""
 
     name = "postgresql"
+    port: ClassVar[int | None] = 5432
     # A read needs no transaction: without BEGIN and COMMIT it costs one round trip instead of three.
     reading: ClassVar[dict[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
     rows_form: ClassVar[str] = encoding.COPY
@@ -235,6 +237,11 @@ class PostgreSQL(Dialect):
 
     def lock_name(self, connection: Connection, name: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
+
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        from nbcluster.store.dialects import packed
+
+        return packed.columns(connection, source, fields)
 
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)
