@@ -18,9 +18,9 @@ from _harness import Benchmark, Samples, run
 
 import nbcluster as nb
 
-PARTITIONS = 3_000
-LARGE, MEGABYTE = 100, 1 << 20
-ITEMS = 200_000
+PARTITIONS = 100_000
+LARGE, MEGABYTE = 1_000, 1 << 20
+ITEMS = 1_000_000
 PATIENCE = 1800.0
 
 READER = """
