@@ -22,6 +22,7 @@ Nothing is written, no option is set and no extension is loaded, whatever a quer
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,13 +32,15 @@ import duckdb
 
 from nbcluster import frames
 from nbcluster.errors import InputError
-from nbcluster.query import complaints, tables, wanted
-from nbcluster.query.statement import Statement, check, check_parameters, parsed
+from nbcluster.query import complaints, tables
+from nbcluster.query.statement import Statement, bindable, check, check_parameters, parsed
+from nbcluster.query.wanted import everything, of_plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nbcluster.api import Cluster
+    from nbcluster.store.stepnames import Wanted
 
 __all__ = ["ask", "parsed"]
 
@@ -51,6 +54,8 @@ _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 # What is known about tables without rows must not take them out of a plan.
 _PLANNING = "SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
 _RUNNING = "RESET disabled_optimizers; SET lock_configuration = true"
+
+_LISTING = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\b", re.IGNORECASE)
 
 
 def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]) -> pd.DataFrame:
@@ -87,7 +92,7 @@ class _Question:
         self._cluster = cluster
         self._statement = statement
         self._namespace = namespace
-        self._given = {name: value for name, value in parameters.items() if not frames.is_frame(value)}
+        self._given = {name: bindable(value) for name, value in parameters.items() if not frames.is_frame(value)}
         self._own = {name: value for name, value in parameters.items() if frames.is_frame(value)}
         self.ahead = 0
         """Bytes by which what DuckDB has been given is ahead of the query."""
@@ -110,15 +115,18 @@ class _Question:
                 raise
         for name, needed in needs.items():  # the plan was misread: slow, and right
             if needed is not None:
-                tables.fill(self._connection, self._cluster, name, wanted.everything(tables.TABLES[name].columns))
+                tables.fill(self._connection, self._cluster, name, everything(tables.TABLES[name].columns))
         return _frame(self._run(self._statement.text))
 
-    def _needs(self) -> dict[str, wanted.Wanted | None]:
+    def _needs(self) -> dict[str, Wanted | None]:
         """What the plan of the question needs of the cluster's large tables; all others are there afterwards."""
         start = self._statement.question_at
         self.ahead = len(_EXPLAIN) - len(self._statement.text[:start].encode())
         outlined: dict[str, Any] = {}
         met: set[str] = set()
+        if _LISTING.match(self._statement.text, start):
+            met.update(tables.FRAMES, tables.TABLES)
+            outlined = {name: tables.TABLES[name].columns for name in sorted(met) if self._provide(name)}
         while True:
             try:
                 told = self._run(_EXPLAIN + self._statement.text[start:]).fetchall()
@@ -131,7 +139,7 @@ class _Question:
                 if self._provide(name):
                     outlined[name.lower()] = tables.TABLES[name.lower()].columns
         self.ahead = 0
-        return wanted.of_plan(told[0][1], outlined)
+        return of_plan(told[0][1], outlined)
 
     def _provide(self, name: str) -> bool:
         """Have a table of that name; whether it is only an outline so far.  Raises InputError when there is none."""

@@ -45,7 +45,7 @@ def _wanted(name: str, scans: list[dict[str, Any]], columns: Collection[str], pl
         words |= {word for text in _texts(told) for word in _WORD.findall(text)}
     # What is read twice may be asked for different rows.
     conditions = tuple(_conditions(scans[0].get("Filters"))) if len(scans) == 1 else ()
-    return Wanted(words & frozenset(columns), conditions)
+    return Wanted(frozenset(columns) & words, conditions)
 
 
 def _scans(nodes: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, func, select, type_coerce
@@ -24,7 +25,7 @@ MISSING = -(2**62)
 """What stands for NULL among whole numbers and times: nothing that is counted or measured here comes near."""
 
 _ROWS = 1_000
-"""Rows that a driver gives at once: few enough to stay in the processor's cache."""
+"""Rows that become arrays at once: few enough to stay in the processor's cache."""
 
 
 class Kind(Enum):
@@ -118,17 +119,17 @@ def row_by_row(connection: Connection, source: Source, fields: Sequence[Field]) 
         *(func.coalesce(type_coerce(one.expression, BigInteger), MISSING) if one.kind in whole else one.expression
           for one in fields)
     ).select_from(source.rows).where(*source.where)  # fmt: skip
-    # Past SQLAlchemy's rows, which cost more than all the rest.
+    # Past SQLAlchemy's rows, which cost more than all the rest.  A row is gone again before the next one comes, so that
+    # the garbage collector has nothing to look through.
     cursor: Any = connection.execute(statement).cursor
-    while rows := _next(connection, cursor, statement):
-        by_column = zip(*rows, strict=True)
-        yield [as_array(values, one.kind) for values, one in zip(by_column, fields, strict=True)]
+    values: Iterator[Any] = chain.from_iterable(cursor)
+    while flat := _next(connection, values, len(fields), statement):
+        yield [as_array(flat[place :: len(fields)], one.kind) for place, one in enumerate(fields)]
 
 
-def _next(connection: Connection, cursor: Any, statement: Select[Any]) -> list[Any]:
+def _next(connection: Connection, values: Iterator[Any], width: int, statement: Select[Any]) -> list[Any]:
     driver: Any = connection.dialect.loaded_dbapi
     try:
-        found: list[Any] = cursor.fetchmany(_ROWS)
+        return list(islice(values, _ROWS * width))
     except driver.Error as error:  # nobody has wrapped it yet
         raise DBAPIError.instance(str(statement), None, error, driver.Error) from error
-    return found
