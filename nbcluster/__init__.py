@@ -36,11 +36,19 @@ if TYPE_CHECKING:
     from nbcluster.notebook.extension import unload_ipython_extension as unload_ipython_extension
     from nbcluster.outcome import JobOutcome as JobOutcome
     from nbcluster.outcome import PartitionOutcome as PartitionOutcome
-    from nbcluster.partitioner import Partitioner as Partitioner
-    from nbcluster.partitioner import frame as frame
-    from nbcluster.partitioner import items as items
-    from nbcluster.partitioner import ranges as ranges
+    from nbcluster.partitioners.base import Nodes as Nodes
+    from nbcluster.partitioners.base import Partitioner as Partitioner
+    from nbcluster.partitioners.choosing import partitioner as partitioner
+    from nbcluster.partitioners.csv import csv as csv
+    from nbcluster.partitioners.dates import dates as dates
+    from nbcluster.partitioners.files import files as files
+    from nbcluster.partitioners.frames import frame as frame
+    from nbcluster.partitioners.grid import grid as grid
+    from nbcluster.partitioners.parquet import parquet as parquet
+    from nbcluster.partitioners.sequences import items as items
+    from nbcluster.partitioners.sequences import ranges as ranges
     from nbcluster.pipeline import Pipeline as Pipeline
+    from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
 
@@ -50,16 +58,27 @@ _HOMES = {
     "api": ("Cluster", "connect", "doctor"),
     "diagnosing.diagnosis": ("Diagnosis", "Finding"),
     "running": ("Current", "current"),
+    "rows.target": ("table",),
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),
     "outcome": ("JobOutcome", "PartitionOutcome"),
-    "partitioner": ("Partitioner", "frame", "items", "ranges"),
+    "partitioners.base": ("Nodes", "Partitioner"),
+    "partitioners.choosing": ("partitioner",),
+    "partitioners.csv": ("csv",),
+    "partitioners.dates": ("dates",),
+    "partitioners.files": ("files",),
+    "partitioners.frames": ("frame",),
+    "partitioners.grid": ("grid",),
+    "partitioners.parquet": ("parquet",),
+    "partitioners.sequences": ("items", "ranges"),
     "errors": (
         "CannotPickle",
         "ConfigError",
         "DatabaseError",
         "DatabaseUnreachable",
+        "FileChanged",
+        "FileNotSeen",
         "InputError",
         "JobError",
         "JobFailed",
@@ -77,6 +96,8 @@ _HOMES = {
         "TooLarge",
         "UnknownJob",
         "UsageError",
+        "ValueLost",
+        "ValueNotStored",
         "WaitTimeout",
     ),
     "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),

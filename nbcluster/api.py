@@ -21,6 +21,7 @@ from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
 from nbcluster.overseeing import Overseeing
+from nbcluster.partitioners.base import Nodes
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
@@ -57,7 +58,10 @@ def visit(url: str | None = None, **settings: Any) -> Cluster:
     """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
     given = {"url": url, **settings}
     chosen = load_settings(given)
-    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    store = open_store(
+        chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3,
+        spool=chosen.spool, large_value=chosen.large_value,
+    )  # fmt: skip
     return Cluster(store, chosen, origin_of("url", given))
 
 
@@ -141,13 +145,19 @@ class Cluster(Overseeing):
         ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
         Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
-        ``transferable``, ``max_capture``, ``ship`` (modules, by their import names, that the nodes
-        do not have: they travel with the function as they are now); ``retries`` of failed items with ``retry_on`` and
+        ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
-        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``.
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``;
+        ``results``, where values above ``large_value`` travel (``file:///share/values``, ``s3://bucket/folder``).
+
+        Modules beside the notebook travel by themselves, with what they import, as they are in their
+        files; ``ship`` names others that the nodes do not have, which travel as they are in this process;
+        ``ship=False`` sends none.
 
         The same name, function and input are the same job: it is re-attached to, or gone on
-        with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  When it
+        with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  With ``cache=True``
+        a partition takes over the result of an earlier job, whoever's, of equal code and equal input, unless
+        ``fresh``; the input is split into 32 partitions then, whatever nodes there are.  When it
         returns, the job is stored and nothing of it can be lost.  Raises InputError or
         PayloadError, and then nothing was stored.
         """
@@ -184,23 +194,23 @@ class Cluster(Overseeing):
 
         chosen = options_from(options)
         mode = mode_of(how)
-        return make_plan(self.store, self.settings, function, items, mode, chosen, self.slots_for(chosen), sample)
+        return make_plan(self.store, self.settings, function, items, mode, chosen, self.nodes_for(chosen), sample)
 
     def _submit(self, function: Any, source: Any, mode: str, given: dict[str, Any]) -> JobHandle:
         options = options_from(given)
         workers = self.workers()
-        prepared = prepare(function, source, mode, options, self.slots_for(options, workers), self.settings)
+        prepared = prepare(function, source, mode, options, self.nodes_for(options, workers), self.settings)
         return self.submit_prepared(prepared, workers, announce=options.announce)
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """A job of several steps, to be said step by step and then ``run()``."""
         return Pipeline(self, name)
 
-    def slots_for(self, options: Options, workers: Sequence[Node] | None = None) -> int:
-        """The slots of the live nodes that may run a step with these options; without any, this machine's cores."""
+    def nodes_for(self, options: Options, workers: Sequence[Node] | None = None) -> Nodes:
+        """The live nodes that may run a step with these options; without any, one with this machine's cores."""
         nodes = self.workers() if workers is None else workers
         able = candidates(nodes, require=rules_of(options).require)
-        return sum(one.slots for one in able) or usable_cores()
+        return Nodes(len(able), sum(one.slots for one in able) or usable_cores())
 
     def submit_prepared(
         self, prepared: Prepared, workers: Sequence[Node] | None = None, *, announce: bool
@@ -219,6 +229,8 @@ class Cluster(Overseeing):
         own = {step.name: step.own for step in prepared.steps if step.own is not None}
         if len(prepared.steps) > 1 or prepared.max_errors is not None or own:
             self.attend(stored.row, own)
+        if stored.whole:
+            self.finish_if_master(stored.row)
         if announce and stored.note:
             log.warning("%s; fresh=True runs it again", stored.note)
         return handle

@@ -6,9 +6,13 @@
     ├── UsageError              what was asked makes no sense; nothing was done
     │   ├── ConfigError         a setting, option or URL
     │   ├── InputError          the items, the split or the cell's text
+    │   │   ├── FileNotSeen     a file of the input that this process cannot see or read
+    │   │   └── FileChanged     a file of the input that is not what was split
     │   ├── PayloadError        a function, argument or result that cannot travel
     │   │   ├── CannotPickle
-    │   │   └── TooLarge
+    │   │   ├── TooLarge
+    │   │   ├── ValueNotStored  a large value found no place where large values travel
+    │   │   └── ValueLost       a large value is not there any more, or not to be reached from here
     │   └── UnknownJob
     ├── DatabaseError           the meeting place
     │   ├── DatabaseUnreachable (exit code 3)
@@ -55,6 +59,14 @@ class InputError(UsageError, ValueError):
     """The input cannot be fanned out."""
 
 
+class FileNotSeen(InputError):
+    """A file of the input cannot be seen from here."""
+
+
+class FileChanged(InputError):
+    """A file of the input has changed since it was split."""
+
+
 class PayloadError(UsageError):
     """Something cannot travel to a node or back."""
 
@@ -65,6 +77,14 @@ class CannotPickle(PayloadError, TypeError):
 
 class TooLarge(PayloadError, ValueError):
     """A captured object, argument or result is above its limit."""
+
+
+class ValueNotStored(PayloadError):
+    """A large value cannot be written where large values travel."""
+
+
+class ValueLost(PayloadError):
+    """A large value cannot be read from where it was stored."""
 
 
 class UnknownJob(UsageError, LookupError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -11,15 +13,19 @@ from typing import TYPE_CHECKING, Any, Self
 from nbcluster import display
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.lifecycle import JobStatus, StopRequest
-from nbcluster.looking import StepHandle, starts
+from nbcluster.looking import StepHandle
 from nbcluster.records import JobRow, StepRow
+from nbcluster.results import starts
 from nbcluster.shown import JobSnapshot
 from nbcluster.snapshots.job import Snapshots
 from nbcluster.store.wakeup import job_topic
+from nbcluster.submitting.options import checked_callable
 from nbcluster.timeline import moments, overhead
 from nbcluster.waiting import Waiting
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nbcluster.api import Cluster
     from nbcluster.frames import Timeline
     from nbcluster.plots.paper import Picture
@@ -170,6 +176,30 @@ class JobHandle(StepHandle):
 
     # --- waiting ----------------------------------------------------------------
 
+    def stop_when(
+        self, predicate: Callable[[pd.DataFrame], object], timeout: float | None = None, now: bool = False
+    ) -> Self:
+        """Wait like ``wait()``, and stop the job as soon as ``predicate(frame)`` is true; gives this handle.
+
+        ``predicate`` is called in this process with ``frame(partial=True)`` when partitions have ended: not for each
+        one, where making frames of large jobs takes long, but in any case with all that there is at the end.  It
+        stops the job as ``cancel(now)`` does and waits for its end: what is finished stays, and ``resume()`` goes on
+        with the rest.
+
+        What ``predicate`` raises leaves as it is, and the job goes on.  Raises InputError for an answer that is neither
+        true nor false, and WaitTimeout when the job still runs after ``timeout`` seconds.
+        """
+        checked_callable(predicate, "stop_when's function of a frame")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with closing(self._growing(deadline)) as frames:
+            for frame in frames:
+                if _truth(predicate(frame)):
+                    self.cancel(now)
+                    return self
+        if timeout is not None and not self.done():
+            raise self._still_running(timeout)
+        return self
+
     async def _final(self) -> Self:
         async with display.awaited(self):
             return await super()._final()
@@ -298,3 +328,13 @@ class JobHandle(StepHandle):
         if self._store.views.job(self.id) is None:
             raise UnknownJob(f"job {self.id} is gone")
         return f"a newer execution of it exists; use job({self.name!r})"
+
+
+def _truth(answer: object) -> bool:
+    """Whether a predicate said yes.  Raises InputError for what is neither true nor false, such as a whole column."""
+    try:
+        return bool(answer)
+    except ValueError:
+        raise InputError(
+            f"stop_when: the function gave a {type(answer).__name__}; let it give one True or False, as .any() does"
+        ) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -47,20 +48,28 @@ class Call:
     what: str
     mode: str
     shipped: payload.Shipped
-    inputs: Sequence[bytes]
+    inputs: Sequence[payload.Body]
     current: Current
     line: Here
     first_item: int = 0
+    modules: payload.Bundle | None = None
+    """Modules that came with it, unless this process has the very same."""
 
     @property
     def single(self) -> bool:
         """Whether the function is called once, however much it is given."""
         return calling.single(self.mode)
 
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While it lasts, imports find the modules that came with it."""
+        with payload.using(self.modules), payload.in_place(self.shipped.modules):
+            yield
+
     def opened(self) -> Opened:
         """The same with its inputs rebuilt.  Raises PayloadError when that cannot be done here."""
         payload.install_sources(self.shipped.sources)
-        with payload.rebuilding(f"the input of {self.what}"), payload.in_place(self.shipped.modules):
+        with payload.rebuilding(f"the input of {self.what}"), self.in_place():
             function, calls = calling.calls_for(self.mode, self.shipped.function, self.inputs)
         return Opened(self, function, calls)
 
@@ -84,7 +93,7 @@ class Opened:
         given: Sequence[Any] = ()
         set_current(self.call.current, self.call.line)
         try:
-            with payload.in_place(self.call.shipped.modules):
+            with self.call.in_place():
                 for given in self.calls:
                     values.append(self.function(*given))
         except BaseException as error:

@@ -92,6 +92,8 @@ class Phase(StrEnum):
     STOP_REQUESTED = "STOP_REQUESTED"
     PAUSED = "PAUSED"
     UNPAUSED = "UNPAUSED"
+    CACHED = "CACHED"
+    """Some partitions of a step took their results over from earlier jobs; ``detail`` says how many."""
     # Of partitions, listed in ``members``:
     CLAIMED = "CLAIMED"
     STARTED = "STARTED"

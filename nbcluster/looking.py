@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from contextlib import aclosing
-from functools import partial
-from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from nbcluster import failures
-from nbcluster.awaiting import AsCompleted, in_thread
-from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, WaitTimeout
-from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
-from nbcluster.reading import Item, ResultReader
-from nbcluster.records import ItemError, JobRow, Progress
-from nbcluster.waiting import Signal, Waiting
+from nbcluster.errors import InputError
+from nbcluster.reading import ResultReader
+from nbcluster.results import StepResults
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nbcluster.api import Cluster
     from nbcluster.replaying import Replay
 
 log = logging.getLogger(__name__)
 
 _TAIL = 50
 
-_BATCH = 100
 
-
-class StepHandle:
-    """One step of a job execution.  Everything is read from the database.
-
-    ``row`` is the job's, with the step's own name, mode and source.
-    """
-
-    def __init__(self, cluster: Cluster, row: JobRow) -> None:
-        self._cluster = cluster
-        self._store = cluster.store
-        self._row = row
-        self._first_items: list[int] | None = None
-        self._waiting = Waiting(cluster, row, lambda: self._store.steps.progress(row.step_execution_id), whole=False)
-
-    @property
-    def name(self) -> str:
-        """The step's name."""
-        return self._row.step_name
+class StepHandle(StepResults):
+    """One step of a job execution.  Everything is read from the database."""
 
     @property
     def code(self) -> str | None:
@@ -64,197 +37,6 @@ class StepHandle:
         progress = self._progress()
         done = progress.items_done - progress.items_failed
         return f"<Step {self._row.step_name} of {self._row.name}: {progress.status}, {done} of {progress.items} items>"
-
-    # --- waiting ----------------------------------------------------------------
-
-    def _progress(self) -> Progress:
-        return self._waiting.progress()
-
-    def done(self) -> bool:
-        """Whether the state is final."""
-        return self._progress().status in JOB_FINAL
-
-    def wait(self, timeout: float | None = None) -> Self:
-        """Wait until the state is final; ``timeout`` in seconds.
-
-        Raises WaitTimeout when it is not by then; the job goes on.  An interrupt ends
-        the waiting, not the job.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for progress in self._waiting.changes(deadline):
-            if progress.status in JOB_FINAL:
-                return self
-        raise WaitTimeout(f"{self.name} is still running after {timeout:g} s; it goes on, wait() again to see its end")
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        """``await job``: like ``wait()``, without blocking the event loop; gives this handle.
-
-        Does not raise because the job failed or was stopped: ``results()`` does.  A cancelled await (a timeout of
-        asyncio, the stop button) ends the waiting, not the job.
-        """
-        return self._final().__await__()
-
-    async def _final(self) -> Self:
-        look = partial(self._waiting.changes, None)
-        async with aclosing(in_thread(f"nbcluster-await-{self.name}", look)) as changes:
-            async for progress in changes:
-                if progress.status in JOB_FINAL:
-                    break
-        return self
-
-    # --- results ------------------------------------------------------------------
-
-    def results(self) -> list[Any]:
-        """The values in input order.  Waits.  Raises JobFailed or JobStopped; frame() still shows what is good.
-
-        Raises PartitionError for a result that was altered in the database or cannot be rebuilt here.
-        """
-        self.wait()
-        self._raise_unless_completed()
-        return [self._value(item) for item in self._items(self._all(), inputs=False)]
-
-    def result(self) -> Any:
-        """The value of a step of one item.  Waits.  Raises PartitionError with the remote traceback."""
-        self.wait()
-        items = list(self._items(self._all(), inputs=False))
-        if len(items) != 1:
-            raise InputError(f"{self.name} has {len(items)} items; use results() or frame()")
-        return self._value(items[0])
-
-    def frame(self, partial: bool = False) -> pd.DataFrame:
-        """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
-
-        Waits for the end; with ``partial=True`` gives the rows of the partitions that are
-        final now.  ``seconds`` is each item's time on its node.
-        """
-        from nbcluster.frames import items_frame
-
-        if not partial:
-            self.wait()
-        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
-        return items_frame(self._items(final, inputs=True))
-
-    def iter(self) -> Iterator[Any]:
-        """The values in input order, as they come.  Raises PartitionError at a failed item."""
-        for batch in self._in_order(Signal()):
-            for item in batch:
-                yield self._value(item)
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """``async for value in job``: like ``iter()``, without blocking the event loop."""
-        async with aclosing(in_thread(f"nbcluster-iter-{self.name}", self._in_order)) as batches:
-            async for batch in batches:
-                for item in batch:
-                    yield self._value(item)
-
-    def as_completed(self) -> AsCompleted:
-        """(input, value) of each good item, as partitions finish; raises JobFailed at the end if any failed.
-
-        For ``for`` and for ``async for``.
-        """
-        name = f"nbcluster-as-completed-{self.name}"
-        return AsCompleted(self._arriving(Signal()), lambda: in_thread(name, self._arriving))
-
-    def _in_order(self, signal: Signal) -> Iterator[list[Item]]:
-        waiting = deque(range(len(self._offsets())))
-        for final in self._finals(signal):
-            ready = []
-            while waiting and waiting[0] in final:
-                ready.append(waiting.popleft())
-            yield from _batches(self._items(ready, inputs=False))
-
-    def _arriving(self, signal: Signal) -> Iterator[list[Item]]:
-        seen: set[int] = set()
-        refused: list[Item] = []
-        for final in self._finals(signal):
-            new = sorted(final - seen)
-            seen |= final
-            for batch in _batches(self._items(new, inputs=True)):
-                yield [item for item in batch if item.error is None]
-                refused += [item for item in batch if item.error is not None][-1:]
-        self._raise_unless_completed()
-        for item in refused[-1:]:  # it was completed on its node, and cannot be read here
-            self._value(item)
-
-    def _finals(self, signal: Signal) -> Iterator[set[int]]:
-        """The indexes of the partitions that are final, whenever there are more."""
-        known = -1
-        for progress in self._waiting.changes(signal=signal):
-            number = progress.completed + progress.failed
-            if number > known:
-                known = number
-                yield set(self._store.views.indexes(self._row.step_execution_id, FINAL))
-
-    def errors(self) -> pd.DataFrame:
-        """One row a failed input so far: item, partition, node, attempt, error, message, traceback."""
-        from nbcluster.frames import errors_frame
-
-        return errors_frame(self._failed_items())
-
-    def _failed_items(self) -> Iterator[Item]:
-        failed = self._store.views.indexes(self._row.step_execution_id, (PartitionStatus.FAILED,))
-        offsets = self._offsets()
-        return ResultReader(self._store, self._row).errors(failed, [offsets[index] for index in failed])
-
-    def _items(self, indexes: list[int], *, inputs: bool) -> Iterator[Item]:
-        offsets = self._offsets()
-        return ResultReader(self._store, self._row).items(indexes, [offsets[i] for i in indexes], inputs=inputs)
-
-    def final_items(self, *, values: bool) -> Iterator[Item]:
-        """The items of the partitions that are final now, without inputs; without ``values`` nothing is unpickled."""
-        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
-        offsets = self._offsets()
-        reader = ResultReader(self._store, self._row)
-        return reader.items(final, [offsets[index] for index in final], inputs=False, values=values)
-
-    def _all(self) -> list[int]:
-        return list(range(len(self._offsets())))
-
-    def _offsets(self) -> list[int]:
-        """Where each partition's items begin in the input."""
-        if self._first_items is None:
-            self._first_items = starts(self._store.views.sizes(self._row.step_execution_id))
-        return self._first_items
-
-    def _raise_unless_completed(self) -> None:
-        status = self._progress().status
-        if status is JobStatus.STOPPED:
-            raise JobStopped(f"{self.name} was stopped; what is finished is in frame(), resume() goes on")
-        if status is JobStatus.FAILED:
-            raise JobFailed(self.failure())
-
-    @property
-    def _called(self) -> str:
-        """How messages speak of this handle."""
-        return f"job.step({self.name!r})"
-
-    def failure(self, called: str = "") -> str:
-        """Why it failed, in at most three groups of errors; ``called`` is the variable that holds this handle."""
-        name = called or self._called
-        return failures.summary(
-            self.name, self._groups(), self._progress().items, lambda partition: f"{name}.replay({partition})"
-        )
-
-    def _groups(self) -> list[failures.Group]:
-        return failures.groups_of(self._failed_items())
-
-    def _value(self, item: Item) -> Any:
-        if item.error is not None:
-            raise self._partition_error(item, item.error)
-        return item.value
-
-    def _partition_error(self, item: Item, error: ItemError) -> PartitionError:
-        return PartitionError(
-            f"{error.error_type}: {error.message} (item {item.index} of {self.name}, partition {item.partition}, "
-            f"on {item.node}, attempt {item.attempt})"
-            + failures.advice(error.error_type, f"{self._called}.replay({item.partition})"),
-            index=item.index,
-            partition=item.partition,
-            node=item.node,
-            attempt=item.attempt,
-            error_type=error.error_type,
-            remote_traceback=error.traceback,
-        )
 
     # --- inspection -----------------------------------------------------------------
 
@@ -349,17 +131,6 @@ class StepHandle:
         if not isinstance(partition, SupportsIndex) or not 0 <= partition < number:
             raise InputError(f"{self.name} has no partition {partition!r}; they are numbered 0 to {number - 1}")
         return int(partition)
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    """Some at a time: as many as may wait in memory for whoever asks for them one by one."""
-    while batch := list(islice(items, _BATCH)):
-        yield batch
-
-
-def starts(sizes: Sequence[int]) -> list[int]:
-    """Where each partition begins, from how many items each holds."""
-    return [0, *accumulate(sizes)][: len(sizes)]
 
 
 def last_lines(text: str, number: int) -> str:

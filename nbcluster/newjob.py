@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbcluster.lifecycle import StepKind
-from nbcluster.records import Signed
+from nbcluster.records import CachedResult, Signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class NewPartition:
     transferable: bool = True
     cache_key: str | None = None
     cache_mac: bytes | None = None
+    cached: CachedResult | None = None
+    """The result that it takes over instead of being run, if that is still there when it is stored."""
+    arguments_payload: str | None = None
+    """Refers to large arguments, which are stored already; the body of ``arguments`` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,12 @@ class NewStep:
     timeout: float | None = None
     require: tuple[str, ...] = ()
     into_table: str | None = None
+    if_exists: str = "fail"
     values_at: str | None = None
     bundle_id: str | None = None
     bundle_mac: bytes | None = None
+    bundle: bytes | None = None
+    """The modules that travel: what is stored under ``bundle_id``, unless it is there already."""
     partitions: tuple[NewPartition, ...] = ()
 
 

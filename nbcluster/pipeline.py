@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from nbcluster import payload
 from nbcluster.errors import InputError, PayloadError
 from nbcluster.lifecycle import StepKind
-from nbcluster.partitioner import Part
+from nbcluster.partitioners.base import Part
+from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import choose_strategy
 from nbcluster.submitting import identity
-from nbcluster.submitting.options import PRINTABLE, Options, checked_callable, options_from, rules_of
+from nbcluster.submitting.options import PRINTABLE, Options, caches, checked_callable, options_from, rules_of
 from nbcluster.submitting.submission import (
     ON_FAILURE,
     ON_SUCCESS,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin", "ship",
+    "timeout", "require", "pin", "ship", "into", "if_exists", "results", "cache",
 )  # fmt: skip
 
 After = str | Iterable[str] | None
@@ -99,7 +100,7 @@ class Pipeline:
         of = before[0] if len(before) == 1 else None
         mode = payload.CALL if of is None else payload.VALUES
         step = self._packed_local(name, mode, function)
-        given = None if of is not None else (payload.dump(((), {})),)
+        given = None if of is not None else (payload.pack(((), {})),)
         return self._add(
             replace(step, parts=(Part(name, 1, None),), arguments=given, after=before, input_of=of, own=function)
         )
@@ -156,8 +157,8 @@ class Pipeline:
         options = self._options(options_from(given, _STEP_OPTIONS))
         before = self._before(name, after)
         if items is not None:
-            slots = self._cluster.slots_for(options)
-            step = prepare_step(name, function, items, mode, options, slots, self._cluster.settings)
+            nodes = self._cluster.nodes_for(options)
+            step = prepare_step(name, function, items, mode, options, nodes, self._cluster.settings)
             return self._add(replace(step, after=before))
         checked_callable(function, f"the function of step {name!r}")
         source = self._source_of(name, before, options)
@@ -167,7 +168,9 @@ class Pipeline:
         parts = tuple(Part(part.key, size, None) for part, size in zip(source.parts, sizes, strict=True))
         return self._add(
             replace(
-                self._packed(name, StepKind.PARTITIONED, mode, function, options),
+                self._packed(
+                    name, StepKind.PARTITIONED, mode, function, options, target_of(options.into, options.if_exists)
+                ),
                 parts=parts,
                 strategy=choose_strategy(options.strategy, options.nodes),
                 transferable=options.transferable,
@@ -179,6 +182,11 @@ class Pipeline:
 
     def _source_of(self, name: str, before: tuple[str, ...], options: Options) -> PreparedStep:
         """The step whose partitions are taken over."""
+        if caches(options):
+            raise InputError(
+                f"step {name!r} gets what the step before it gives, which is not known yet; give it items=, or leave "
+                "cache= away"
+            )
         if options.chunk is not None or options.partitions is not None:
             raise InputError(f"step {name!r} takes over the partitions of the step before it; leave chunk= away")
         if len(before) != 1:
@@ -212,8 +220,10 @@ class Pipeline:
     def _options(self, options: Options) -> Options:
         return replace(options, name=self._name)
 
-    def _packed(self, name: str, kind: StepKind, mode: str, function: Any, options: Options) -> PreparedStep:
-        return packed(name, kind, mode, function, self._options(options), self._cluster.settings)
+    def _packed(
+        self, name: str, kind: StepKind, mode: str, function: Any, options: Options, into: Table | None = None
+    ) -> PreparedStep:
+        return packed(name, kind, mode, function, self._options(options), self._cluster.settings, into)
 
     def _packed_local(self, name: str, mode: str, function: Any) -> PreparedStep:
         """A function that cannot travel may still run here; a node that must take it over will say so."""

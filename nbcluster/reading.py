@@ -11,8 +11,7 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.errors import PayloadError, SignatureError
 from nbcluster.lifecycle import ExitCode
-from nbcluster.records import ItemError, JobRow, StoredResult
-from nbcluster.signing import check_result
+from nbcluster.records import ItemError, JobRow, Reference, Signed, StoredResult
 from nbcluster.store import Store
 
 BATCH = 256
@@ -35,14 +34,17 @@ class Item:
     node: str | None
     attempt: int
     seconds: float
+    size: int = 0
+    """Its share of the bytes that the values of its partition have in the store."""
 
 
 class ResultReader:
-    """The results of one job."""
+    """The results of one job.  ``told``: inputs that are large things are given as a few words about them."""
 
-    def __init__(self, store: Store, job: JobRow) -> None:
+    def __init__(self, store: Store, job: JobRow, *, told: bool = False) -> None:
         self._store = store
         self._job = job
+        self._told = told
 
     def items(
         self, indexes: Sequence[int], first_items: Sequence[int], *, inputs: bool, values: bool = True
@@ -58,6 +60,8 @@ class ResultReader:
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
             for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
                 given = self._inputs(one) if own else chained.get(one.index, ())
+                if self._told:
+                    given = [_in_words(value, one.key, self._job.mode) for value in given]
                 yield from self._items_of(one, first[one.index], given, opened=values)
 
     def _chained(self, indexes: Sequence[int]) -> dict[int, Sequence[Any]]:
@@ -71,8 +75,8 @@ class ResultReader:
             if stored.result is None:
                 continue
             try:
-                check_result(self._store.signer, self._job.uid, before, stored)
-                values = payload.unpack(stored.result.values, f"the result of partition {stored.index} of {before}")
+                body = self._store.transport.values(self._job.uid, before, stored)
+                values = payload.unpack(body, f"the result of partition {stored.index} of {before}")
             except (SignatureError, PayloadError):
                 continue
             found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
@@ -80,6 +84,7 @@ class ResultReader:
 
     def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
         values, seconds, errors = self._values(stored) if opened else self._closed(stored)
+        size = 0 if stored.result is None else len(stored.result.values) // max(1, stored.items)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -90,6 +95,7 @@ class ResultReader:
                 node=stored.node,
                 attempt=stored.attempt,
                 seconds=seconds[place],
+                size=size,
             )
 
     def errors(self, indexes: Sequence[int], first_items: Sequence[int]) -> Iterator[Item]:
@@ -113,8 +119,8 @@ class ResultReader:
         if stored.result is None:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
         try:
-            check_result(self._store.signer, self._job.uid, self._job.step_name, stored)
-            values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+            body = self._store.transport.values(self._job.uid, self._job.step_name, stored)
+            values = payload.unpack(body, f"the result of partition {stored.index}")
         except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
             kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
             return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
@@ -130,11 +136,8 @@ class ResultReader:
 
     def _inputs(self, stored: StoredResult) -> Sequence[Any]:
         assert stored.arguments is not None
-        body = stored.arguments.body
         try:
-            self._store.signer.check(
-                stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
-            )
+            body = self._arguments(stored, stored.arguments, stored.arguments_reference)
             given = payload.unpack(body, f"the arguments of partition {stored.index}")
         except (SignatureError, PayloadError):
             return [None] * stored.items
@@ -146,6 +149,27 @@ class ResultReader:
         if hasattr(given, "iloc"):
             return list(given.index)
         return list(given)
+
+    def _arguments(self, stored: StoredResult, sent: Signed, where: Reference | None) -> payload.Body:
+        """The checked arguments of a partition, still closed."""
+        identity = self._job.uid, self._job.step_name, stored.index
+        if where is not None:
+            transport = self._store.transport
+            return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
+        self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
+        return sent.body
+
+
+def _in_words(given: Any, key: str, mode: str) -> Any:
+    """A frame, or what reads one, as its partition's key, or its size; everything else as it is."""
+    if not hasattr(given, "iloc") and not callable(getattr(given, "read", None)):
+        return given
+    if mode == payload.PARTITION:
+        return key
+    shape = getattr(given, "shape", None)
+    if shape is None:
+        return str(given)
+    return f"{type(given).__name__} of {' x '.join(map(str, shape))}"
 
 
 def _whole_partition(stored: StoredResult) -> dict[int, ItemError]:

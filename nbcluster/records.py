@@ -146,6 +146,9 @@ class Claim:
     arguments_payload: str | None
     errors: int = 0
     has_checkpoint: bool = False
+    cache_key: str | None = None
+    """The digest of its code and inputs, when its result may be given to other jobs; with the kernel's signature."""
+    cache_mac: bytes | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -154,13 +157,39 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a large value is: ``name`` as the row refers to it, in the folder ``at``; None: where the database says.
+
+    ``size`` in bytes; 0 when that is not known.
+    """
+
+    name: str
+    at: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What one attempt produced: pickled values, item errors as JSON text, item seconds as float64 bytes."""
+    """What one attempt produced: pickled values, item errors as JSON text, item seconds as float64 bytes.
+
+    Of large ``values`` there is a ``reference`` instead, and their SHA-256 as ``digest`` where it is known.
+    """
 
     values: bytes
     errors: str
     seconds: bytes
     mac: bytes = b""
+    reference: Reference | None = None
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """The rows of a partition for the step's table: (name, kind) of each column, how many rows, and their bytes."""
+
+    columns: tuple[tuple[str, str], ...]
+    count: int
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +214,10 @@ class Finish:
     result: Result | None = None
     """What is stored with COMPLETED or FAILED; with PENDING, the items that are done, kept for the next attempt."""
     log: bytes = b""
+    rows: TableRows | None = None
+    """What a COMPLETED partition writes into the table of its step."""
+    cached_mac: bytes | None = None
+    """The signature under which other jobs may take the result over; None when they may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +320,45 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CachedResult:
+    """A result that other jobs may take over: the attempt that it is of, and the signature that binds it to its key.
+
+    ``partition_id`` is the partition that holds it; ``node`` and ``seconds`` tell how it was computed.
+    """
+
+    key: str
+    partition_id: int
+    uid: str
+    step_name: str
+    index: int
+    attempt: int
+    token: int
+    mac: bytes
+    node: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Where a partition has a result from that another job computed, with what proves that it may have it.
+
+    ``key_mac`` is the signature of the kernel that submitted it, ``mac`` that of the node that computed it.
+    """
+
+    uid: str
+    step_name: str
+    index: int
+    key: str
+    key_mac: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StoredResult:
     """A final partition with what is needed to check and read its result."""
 
     index: int
+    key: str
     status: PartitionStatus
     node: str | None
     attempt: int
@@ -301,6 +369,9 @@ class StoredResult:
     seconds: float | None
     result: Result | None
     arguments: Signed | None
+    arguments_reference: Reference | None = None
+    """Where large arguments are; the body of ``arguments`` is empty then."""
+    taken_over: TakenOver | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.member import PYTHON
 from nbcluster.node.preparing import Preparing, is_chained
 from nbcluster.outcome import read_outcome
+from nbcluster.payload import beside
 from nbcluster.postmortem import post_mortem
 from nbcluster.records import Claim, StepToRun
 from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.partitions.claim import LastClaim
+from nbcluster.store.transport import Blob, Sealed
 from nbcluster.submitting.submission import MAIN
 
 NODE = "replay"
@@ -79,9 +81,9 @@ class Replay:
     def inputs(self) -> Any:
         """What the partition is given, as it was split."""
         bodies = self.call.inputs
-        with payload.rebuilding(f"the input of {self.call.what}"), payload.in_place(self.call.shipped.modules):
+        with payload.rebuilding(f"the input of {self.call.what}"), self.call.in_place():
             if self.call.mode == payload.OUTCOME:
-                return read_outcome(bodies[0])
+                return read_outcome(bytes(bodies[0]))
             if self.call.mode == payload.VALUES:
                 return [value for body in bodies for value in payload.load(body)]
             return payload.load(bodies[0])
@@ -116,9 +118,29 @@ def prepare_replay(store: Store, step_id: int, index: int, attempt: int | None, 
         transferable=last.claim.transferable,
         idempotency_key=last.claim.idempotency_key,
     )
-    shipped: payload.Shipped = payload.unpack(ready.function, f"the function of {_name(step)}")
+    modules = _modules(ready.modules)
+    assert isinstance(ready.function, bytes)
+    with payload.using(modules):
+        shipped: payload.Shipped = payload.unpack(ready.function, f"the function of {_name(step)}")
     line = Here(step.max_result, _checkpoint(store, last.claim, chosen))
-    return Replay(Call(what, step.mode, shipped, ready.inputs, current, line, first_item), last)
+    inputs = [_opened(store, one) for one in ready.inputs]
+    return Replay(Call(what, step.mode, shipped, inputs, current, line, first_item, modules), last)
+
+
+def _opened(store: Store, given: Blob | Sealed) -> payload.Body:
+    """The checked bytes of an input; not to be written to, so that each run gets it anew."""
+    if isinstance(given, bytes):
+        return given
+    assert isinstance(given, Sealed)
+    return memoryview(store.transport.open(given)).toreadonly()
+
+
+def _modules(body: bytes | None) -> payload.Bundle | None:
+    """The modules that came with it; None when this process has them: then its breakpoints are in the right ones."""
+    if body is None:
+        return None
+    bundle = payload.unpack_modules(body)
+    return None if beside.same_here(bundle) else bundle
 
 
 def _name(step: StepToRun) -> str:

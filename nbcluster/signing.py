@@ -22,7 +22,7 @@ from pathlib import Path
 
 from nbcluster.config import config_directory
 from nbcluster.errors import ConfigError, SignatureError
-from nbcluster.records import StoredResult
+from nbcluster.records import CachedResult, StoredResult
 
 _CONTEXT = b"nbcluster/1\0"
 _KEY_BYTES = 32
@@ -57,22 +57,71 @@ class Signer:
             )
 
 
+LARGE_ARGUMENTS = "large arguments"
+"""What is signed of arguments that are stored apart from their row: their digest."""
+
+
 def result_body(values: bytes, errors: str, seconds: bytes) -> bytes:
     """The bytes a result's signature covers: digests of its parts, so that none can be exchanged."""
+    return result_digests(hashlib.sha256(values).digest(), errors, seconds)
+
+
+def result_digests(values: bytes, errors: str, seconds: bytes) -> bytes:
+    """The same where only the SHA-256 of the values is at hand."""
     digest = hashlib.sha256
-    return digest(values).digest() + digest(errors.encode()).digest() + digest(seconds).digest()
+    return values + digest(errors.encode()).digest() + digest(seconds).digest()
 
 
-def check_result(signer: Signer, uid: str, step_name: str, stored: StoredResult) -> None:
-    """Raise SignatureError unless the result was made by this very attempt."""
+def check_result(signer: Signer, uid: str, step_name: str, stored: StoredResult, values: bytes | None = None) -> None:
+    """Raise SignatureError unless the result was made by this attempt, or by one that it may be taken over from.
+
+    ``values`` is the SHA-256 of values that are stored apart from their row.
+    """
     assert stored.result is not None
     result = stored.result
+    assert (values is None) == (result.reference is None)
     signer.check(
         result.mac,
         "result",
-        uid, step_name, stored.index, stored.attempt, stored.token,
-        body=result_body(result.values, result.errors, result.seconds),
-    )  # fmt: skip
+        *_maker(signer, uid, step_name, stored),
+        body=result_digests(values or hashlib.sha256(result.values).digest(), result.errors, result.seconds),
+    )
+
+
+def _maker(signer: Signer, uid: str, step_name: str, stored: StoredResult) -> tuple[object, ...]:
+    """The attempt that must have made a result: the partition's own, or one of another job that computed the same.
+
+    The kernel that submitted this partition signed what it computes, the node that ran the other
+    signed that this is what it computed: whoever has the tables alone can join no two others.
+    """
+    mine, taken = (uid, step_name, stored.index), stored.taken_over
+    if taken is None or (taken.uid, taken.step_name, taken.index) == mine:
+        return (*mine, stored.attempt, stored.token)
+    check_key(signer, taken.key_mac, *mine, key=taken.key)
+    maker = (taken.uid, taken.step_name, taken.index, stored.attempt, stored.token)
+    signer.check(taken.mac, "cache entry", *maker, body=taken.key.encode())
+    return maker
+
+
+def sign_key(signer: Signer, uid: str, step_name: str, index: int, *, key: str) -> bytes:
+    """What proves that this partition computes what ``key`` stands for."""
+    return signer.sign("cache key", uid, step_name, index, body=key.encode())
+
+
+def check_key(signer: Signer, mac: bytes, uid: str, step_name: str, index: int, *, key: str) -> None:
+    """Raise SignatureError unless a kernel said that this partition computes what ``key`` stands for."""
+    signer.check(mac, "cache key", uid, step_name, index, body=key.encode())
+
+
+def sign_cached(signer: Signer, uid: str, step_name: str, index: int, attempt: int, token: int, *, key: str) -> bytes:
+    """What proves that this attempt computed what ``key`` stands for."""
+    return signer.sign("cache entry", uid, step_name, index, attempt, token, body=key.encode())
+
+
+def is_genuine(signer: Signer, cached: CachedResult) -> bool:
+    """Whether a node said that this result is what its key stands for."""
+    maker = (cached.uid, cached.step_name, cached.index, cached.attempt, cached.token)
+    return hmac.compare_digest(cached.mac, sign_cached(signer, *maker, key=cached.key))
 
 
 def _field(text: str) -> bytes:

@@ -6,7 +6,9 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from nbcluster.records import Claim
+from nbcluster.depot.spool import SpoolFile
+from nbcluster.records import Claim, Reference
+from nbcluster.store.transport import Blob, Sealed
 
 CANCELLED = "cancelled"
 """The death of a child that was told to stop its partition."""
@@ -21,14 +23,55 @@ class Call:
 
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
-    what the function saved in an earlier attempt.
+    what the function saved in an earlier attempt, ``modules`` those that came with the job.  What
+    is sealed is to be fetched before a child gets it.  ``room`` is where the child may leave values
+    of more than ``large`` bytes.
     """
 
     claim: Claim
-    function: bytes
-    inputs: tuple[bytes, ...]
-    kept: tuple[bytes, ...] = ()
+    function: Blob
+    inputs: tuple[Blob | Sealed, ...]
+    kept: tuple[Blob | Sealed, ...] = ()
     saved: bytes | None = None
+    rows_form: str = ""
+    """How rows for the step's table travel."""
+    modules: bytes | None = None
+    room: SpoolFile | None = None
+    large: int = 0
+
+    @property
+    def function_key(self) -> str:
+        """What tells its function from others in a child: with other modules it is another."""
+        step = self.claim.step
+        return step.function_id if self.modules is None else f"{step.function_id} with {step.bundle_id}"
+
+    @property
+    def sealed(self) -> bool:
+        """Whether something is to be fetched first."""
+        return any(isinstance(one, Sealed) for one in (*self.inputs, *self.kept))
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """What a child is sent, when nothing is sealed any more."""
+        given = (*self.inputs, *self.kept)
+        return tuple(one for one in given if not isinstance(one, Sealed))
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Values that a child left in a file, with their SHA-256 as it says."""
+
+    file: SpoolFile
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Values that are kept already, with their SHA-256."""
+
+    reference: Reference
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +87,7 @@ class Outcome:
     claim: Claim
     started: bool
     head: dict[str, Any] | None = None
-    blobs: tuple[bytes, ...] = ()
+    blobs: tuple[bytes | Filed | Stored, ...] = ()
     log: bytes = b""
     death: str = ""
     seconds: float = 0.0

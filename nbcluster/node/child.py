@@ -18,9 +18,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from nbcluster import payload
+from nbcluster.depot.spool import mapped, whole
+from nbcluster.errors import FileChanged, FileNotSeen
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
 from nbcluster.node.board import Board
@@ -28,6 +30,7 @@ from nbcluster.node.interrupt import Interrupt
 from nbcluster.node.line import ChildLine, Link
 from nbcluster.running import Current, Line, set_current
 
+_T = TypeVar("_T")
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 _FULL_TRACEBACKS = 20
 """Item errors beyond this many keep type and message only: a thousand equal tracebacks tell nothing new."""
@@ -44,20 +47,18 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     interrupt, board = Interrupt(), Board(board_descriptor)
     os.close(board_descriptor)
     link = Link(socket.socket(fileno=descriptor), interrupt)
-    functions: dict[str, payload.Shipped | str] = {}
+    loaded = _Loaded()
     home = os.getcwd()
     _open_streams()
     link.send({"type": wire.READY})
     for head, blobs in link.frames():
-        if head["type"] == wire.FUNCTION:
-            while len(functions) >= wire.KEPT_FUNCTIONS:
-                functions.pop(next(iter(functions)))
-            functions[head["id"]] = _load_function(blobs[0])
+        if head["type"] in (wire.MODULES, wire.FUNCTION):
+            loaded.take(head, _opened(head, blobs)[0])
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
         line = ChildLine(link, board, interrupt, head["call"], head["max_result"], saved)
-        reply, parts = _run(head, blobs, functions[head["function"]], interrupt, line)
+        reply, parts = _run(head, blobs, loaded.function(head["function"]), interrupt, line)
         if os.getpid() != me:
             os._exit(reply["exit_code"] != "COMPLETED")  # user code forked and came back twice: one answers
         line.ended = True
@@ -75,7 +76,37 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _load_function(body: bytes) -> payload.Shipped | str:
+class _Loaded:
+    """The functions that this child has, each with the modules that came with it."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, payload.Bundle] = {}
+        self._functions: dict[str, tuple[payload.Shipped | str, payload.Bundle | None]] = {}
+
+    def take(self, head: dict[str, Any], body: payload.Body) -> None:
+        """Keep what the node sent."""
+        if head["type"] == wire.MODULES:
+            _keep(self._bundles, head["id"], payload.unpack_modules(bytes(body)))
+            return
+        bundle = self._bundles[head["modules"]] if head["modules"] is not None else None
+        payload.use(bundle)
+        _keep(self._functions, head["id"], (_load_function(body), bundle))
+
+    def function(self, name: str) -> payload.Shipped | str:
+        """A function; from now on imports find the modules that came with it."""
+        function, bundle = self._functions[name]
+        payload.use(bundle)
+        return function
+
+
+def _keep(known: dict[str, _T], name: str, one: _T) -> None:
+    """Keep one more; the oldest goes, as the node expects."""
+    while len(known) >= wire.KEPT_FUNCTIONS:
+        known.pop(next(iter(known)))
+    known[name] = one
+
+
+def _load_function(body: payload.Body) -> payload.Shipped | str:
     """The function, or why it cannot be rebuilt here: every partition will say so."""
     try:
         shipped: payload.Shipped = payload.load(body)
@@ -83,6 +114,12 @@ def _load_function(body: bytes) -> payload.Shipped | str:
     except BaseException as error:
         return f"the function cannot be rebuilt on this node: {summary(error)}{cure(error)}"
     return shipped
+
+
+def _opened(head: dict[str, Any], blobs: list[bytes]) -> list[payload.Body]:
+    """The blobs of a frame, those that lie in files mapped."""
+    files = head.get("files", {})
+    return [mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
 
 
 def _run(
@@ -96,7 +133,9 @@ def _run(
     began = time.monotonic()
     set_current(Current(**head["current"]), line)
     run = _Run(head["mode"])
-    inputs, kept = blobs[: head["inputs"]], blobs[head["inputs"] :]
+    given = _opened(head, blobs)
+    inputs, kept = given[: head["inputs"]], given[head["inputs"] :]
+    del given
     with payload.in_place({} if isinstance(shipped, str) else shipped.modules):
         try:
             if isinstance(shipped, str):
@@ -104,10 +143,12 @@ def _run(
             else:
                 run.go_on_from(kept)
                 run.call(shipped.function, inputs, head["items"], interrupt)
+                if shipped.into is not None:
+                    run.make_rows(shipped.into, head["rows_form"], head["max_result"])
         finally:
             interrupt.armed = False
             set_current(None)
-        outcome, parts = run.outcome(head["max_result"])
+        outcome, parts = run.outcome(head["max_result"], head.get("room"), head.get("large", 0))
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
@@ -128,8 +169,9 @@ class _Run:
         self._exit_code = "COMPLETED"
         self._kept: dict[int, tuple[Any, float]] = {}
         self._raised: dict[str, list[str]] = {}
+        self._rows: Any = None
 
-    def go_on_from(self, kept: list[bytes]) -> None:
+    def go_on_from(self, kept: list[payload.Body]) -> None:
         """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
         if not kept:
             return
@@ -137,25 +179,29 @@ class _Run:
             values = payload.load(kept[0])
         except BaseException:  # what cannot be rebuilt here is computed again
             return
-        failed = {error["item"] for error in json.loads(kept[1])}
-        timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
+        failed = {error["item"] for error in json.loads(bytes(kept[1]))}
+        timed = enumerate(zip(values, array.array("d", bytes(kept[2])), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
-    def fail_all(self, message: str, items: int) -> None:
-        """Every item fails for the same reason."""
+    def fail_all(self, message: str, items: int, error: BaseException | None = None) -> None:
+        """Every item fails for the same reason: ``error``, or that something could not be rebuilt."""
         self._exit_code = "FAILED"
-        self._raised = {"PayloadError": ["PayloadError", "Exception"]}
+        names = ["PayloadError", "Exception"] if error is None else base_names(error)
+        self._raised = {names[0]: names}
         count = 1 if calling.single(self._mode) else items
         self._values = [None] * count
         self._seconds = array.array("d", [0.0] * count)
         self._errors = [
-            {"item": place, "type": "PayloadError", "message": message, "traceback": ""} for place in range(count)
+            {"item": place, "type": names[0], "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[payload.Body], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
+        except (FileNotSeen, FileChanged) as error:
+            self.fail_all(str(error), items, error)
+            return
         except BaseException as error:
             self.fail_all(f"the arguments cannot be rebuilt on this node: {summary(error)}{cure(error)}", items)
             return
@@ -195,8 +241,26 @@ class _Run:
         if len(self._raised) < _TYPES_TOLD:
             self._raised.setdefault(names[0], names)
 
-    def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Head and blobs: values, errors as JSON, seconds."""
+    def make_rows(self, into: Any, form: str, limit: int) -> None:
+        """Make the values of a complete partition rows of its table; one that is not complete keeps its values."""
+        from nbcluster.node.tabling import REFUSED, tabled
+
+        if self._exit_code != "COMPLETED":
+            return
+        try:
+            made = tabled(into, self._values, form, limit)
+        except Exception as error:  # values are strangers' objects, and may raise whatever they like
+            self._refuse(
+                dict.fromkeys(range(len(self._values)), f"its rows cannot be read: {summary(error)}"), "FAILED"
+            )
+            return
+        if made.complaints:
+            self._refuse(made.complaints, REFUSED, "FAILED")
+        else:
+            self._values, self._rows = list(made.counts), made.rows
+
+    def outcome(self, max_result: int, room: str | None, large: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Head and blobs: values, errors as JSON, seconds.  Values above ``large`` bytes go to the file ``room``."""
         if self._exit_code == "CANCELLED":
             return {"exit_code": "CANCELLED", "message": "stopped", "failed": 0}, []
         body, bad = payload.pack_values(self._values, max_result)
@@ -214,11 +278,20 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        return head, [body, json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        parts = [b"", json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        if self._rows is not None:
+            head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
+            parts.append(self._rows.body)
+        if room is None or body.size <= large:
+            return head, [body.body(), *parts[1:]]
+        try:
+            return head | {"file": _left(body, room)}, parts
+        except OSError as error:
+            return {"exit_code": "FAILED", "message": _no_room(body, room, error), "failed": len(self._values)}, []
 
-    def _refuse(self, places: dict[int, str], kind: str) -> None:
+    def _refuse(self, places: dict[int, str], kind: str, exit_code: str = "") -> None:
         """These items have values that cannot travel, each for its own reason."""
-        self._exit_code = kind
+        self._exit_code = exit_code or kind
         known = {int(error["item"]) for error in self._errors}
         self._errors += [
             {"item": place, "type": kind, "message": cut(why), "traceback": ""}
@@ -227,7 +300,7 @@ class _Run:
         ]
         self._errors.sort(key=lambda error: int(error["item"]))
 
-    def _without_the_largest(self, max_result: int) -> bytes | None:
+    def _without_the_largest(self, max_result: int) -> payload.Packed | None:
         """The values without those that are too large by themselves; None when nothing good is left, or too much."""
         large = payload.too_large(self._values, max_result)
         if not large or len(large) == len(self._values):
@@ -238,6 +311,24 @@ class _Run:
             self._refuse(bad, "UNSERIALIZABLE")
             self._refuse(dict.fromkeys(large, _too_large(max_result)), TOO_LARGE)
         return body
+
+
+def _left(body: payload.Packed, room: str) -> dict[str, Any]:
+    """Write values where the node finds them; nothing stays there when that fails."""
+    with open(os.open(room, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+        try:
+            digest = body.write(whole(file))
+        except BaseException:
+            os.unlink(room)
+            raise
+    return {"size": body.size, "sha256": digest.hex()}
+
+
+def _no_room(body: payload.Packed, room: str, error: OSError) -> str:
+    return (
+        f"the result ({payload.format_size(body.size)}) cannot be written to {os.path.dirname(room)}: "
+        f"{error.strerror}; make room there, or return less"
+    )
 
 
 def _too_large(max_result: int) -> str:

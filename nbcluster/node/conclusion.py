@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,11 +11,12 @@ from typing import Any
 
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome, Stored
 from nbcluster.node.pacing import retry_pause
-from nbcluster.records import Claim, Finish, Result
-from nbcluster.signing import Signer, result_body
+from nbcluster.records import Claim, Finish, Result, TableRows
+from nbcluster.signing import Signer, result_digests, sign_cached
 from nbcluster.store.partitions import checkpoints
+from nbcluster.store.targets import TableRefused
 
 _LAST_LINES = 500
 _BY_USER = (StopRequest.STOP, StopRequest.NOW)
@@ -58,16 +60,21 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
-        values, errors, seconds = outcome.blobs
+        values, (errors, seconds, *_) = outcome.blobs[0], _plain(outcome.blobs[1:])
         text = errors.decode()
         json.loads(text)
+        kept, digest, reference = b"", b"", None
+        if isinstance(values, Stored):
+            digest, reference = values.digest, values.reference
+        else:
+            (kept,) = _plain((values,))
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
             claim.step.uid, claim.step.name, claim.index, claim.attempt, claim.token,
-            body=result_body(values, text, seconds),
+            body=result_digests(digest or hashlib.sha256(kept).digest(), text, seconds),
         )  # fmt: skip
-        result = Result(values, text, seconds, mac)
+        result = Result(kept, text, seconds, mac, reference, digest)
     return Finish(
         claim=claim,
         status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
@@ -78,7 +85,34 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
+        rows=_rows(outcome, head) if exit_code is ExitCode.COMPLETED else None,
+        cached_mac=_for_others(claim, signer) if exit_code is ExitCode.COMPLETED and result is not None else None,
     )
+
+
+def _plain(blobs: Sequence[object]) -> list[bytes]:
+    if not all(isinstance(blob, bytes) for blob in blobs):
+        raise TypeError("a part of an outcome that is no bytes")
+    return [blob for blob in blobs if isinstance(blob, bytes)]
+
+
+def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
+    """What goes into the step's table.  A child has rows for it just when its signed function says so."""
+    told = head.get("rows")
+    if (told is None) != (outcome.claim.step.into_table is None):
+        raise ValueError("rows for a table that the step has not, or none for the one that it has")
+    if told is None:
+        return None
+    columns = tuple((str(name), str(kind)) for name, kind in told["columns"])
+    return TableRows(columns, int(told["count"]), _plain(outcome.blobs[3:])[0])
+
+
+def _for_others(claim: Claim, signer: Signer) -> bytes | None:
+    """The signature of a good result that other jobs may take over; its key was checked before it was run."""
+    if claim.cache_key is None:
+        return None
+    step = claim.step
+    return sign_cached(signer, step.uid, step.name, claim.index, claim.attempt, claim.token, key=claim.cache_key)
 
 
 # --- another try ---------------------------------------------------------------
@@ -96,9 +130,7 @@ def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: floa
         return finish
     kept = None
     if finish.result is not None and finish.failed_items < claim.items:
-        body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
-        signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
-        kept = dataclasses.replace(finish.result, mac=signed.mac)
+        kept = checkpoints.sign_items(signer, claim, finish.result)
     return _retried(finish, kept, chance)
 
 
@@ -201,14 +233,17 @@ def _last_words(outcome: Outcome) -> str:
 
 def unstorable(finish: Finish, error: Exception) -> Finish:
     """An outcome that the database refuses is recorded as failed, with the database's reason."""
+    reason = str(error) if isinstance(error, TableRefused) else f"the result could not be stored: {error}"
     return dataclasses.replace(
         finish,
         status=PartitionStatus.FAILED,
         exit_code=ExitCode.FAILED,
-        exit_message=f"the result could not be stored: {error}"[:4000],
+        exit_message=storable(reason[:4000]),
         failed_items=finish.claim.items,
         erred=False,
         retry_after=None,
         result=None,
-        log=b"",
+        log=b"" if not isinstance(error, TableRefused) else finish.log,
+        rows=None,
+        cached_mac=None,
     )

@@ -6,10 +6,12 @@ is replaced at once; nothing that user code does stops this thread.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
 import selectors
+import stat
 import threading
 import time
 from collections import deque
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.node import wire
-from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Outcome, Save, death_by
+from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Filed, Outcome, Save, death_by
 from nbcluster.node.slot import Output, Slot
 from nbcluster.records import Claim
 
@@ -191,7 +193,7 @@ class Executor:
         try:
             for head, blobs in slot.decoder.feed(data):
                 self._heard(slot, head, blobs)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             log.warning("slot %d: its child said nonsense (%s) and is replaced", slot.number, error)
             self._bury(slot)
 
@@ -215,7 +217,7 @@ class Executor:
                 claim=busy.call.claim,
                 started=True,
                 head=head,
-                blobs=tuple(blobs),
+                blobs=_with_file(head, blobs, busy.call),
                 log=slot.output.take(),
                 seconds=seconds,
                 taken=time.monotonic() - busy.began,
@@ -247,19 +249,20 @@ class Executor:
         slot.board.clear()
         began = time.monotonic()
         self._running[slot.number] = _Busy(call, began, began + (claim.step.timeout or math.inf))
-        if claim.step.function_id not in slot.loaded:
-            slot.send({"type": wire.FUNCTION, "id": claim.step.function_id}, (call.function,))
-            slot.remember(claim.step.function_id)
+        slot.give(call)
         slot.send(
             {
                 "type": wire.RUN,
                 "call": claim.partition_id,
-                "function": claim.step.function_id,
+                "function": call.function_key,
                 "mode": claim.step.mode,
                 "items": claim.items,
                 "inputs": len(call.inputs),
                 "saved": call.saved is not None,
                 "max_result": claim.step.max_result,
+                "room": None if call.room is None else str(call.room.path),
+                "large": call.large,
+                "rows_form": call.rows_form,
                 "current": {
                     "job": claim.step.job_name,
                     "index": claim.index,
@@ -270,7 +273,7 @@ class Executor:
                     "idempotency_key": claim.idempotency_key,
                 },
             },
-            (*call.inputs, *call.kept, *(() if call.saved is None else (call.saved,))),
+            (*call.blobs, *(() if call.saved is None else (call.saved,))),
         )
         self._watch(slot)
 
@@ -370,6 +373,20 @@ class Executor:
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
+
+
+def _with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values lie in the file that the child was given for them."""
+    if "file" not in head:
+        return tuple(blobs)
+    told, room = head["file"], call.room
+    size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
+    if room is None or len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("a file that nobody asked for")
+    found = os.lstat(room.path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        raise ValueError("a file that is not as it says")
+    return (Filed(room, size, digest), *blobs[1:])
 
 
 def _death_of(busy: _Busy, slot: Slot, code: int) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from nbcluster.node import wire
 from nbcluster.node.board import make_board
+from nbcluster.node.calls import Call
 
 _SECRETS = ("NBCLUSTER_", "PG", "DATABASE_URL", "MYSQL_", "MARIADB_")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -89,6 +90,7 @@ class Slot:
         self.lingered = False
         self.peak = 0
         self.loaded: dict[str, None] = {}
+        self.bundles: dict[str, None] = {}
         self.output = Output()
         self.decoder = wire.Decoder()
         self._unsent: deque[memoryview] = deque()
@@ -117,18 +119,23 @@ class Slot:
         os.set_blocking(self.output_fd, False)
         self.link = ours
 
-    def remember(self, function_id: str) -> None:
-        """Note that the child has this function; it forgets its oldest in the same way."""
-        while len(self.loaded) >= wire.KEPT_FUNCTIONS:
-            self.loaded.pop(next(iter(self.loaded)))
-        self.loaded[function_id] = None
+    def give(self, call: Call) -> None:
+        """Send the function of a call, and the modules that came with it, unless the child has them."""
+        if call.function_key in self.loaded:
+            return
+        bundle = call.claim.step.bundle_id if call.modules is not None else None
+        if bundle is not None and call.modules is not None and bundle not in self.bundles:
+            self.send({"type": wire.MODULES, "id": bundle}, (call.modules,))
+            _remember(self.bundles, bundle)
+        self.send({"type": wire.FUNCTION, "id": call.function_key, "modules": bundle}, (call.function,))
+        _remember(self.loaded, call.function_key)
 
     @property
     def wants_to_send(self) -> bool:
         """Whether bytes wait for the link to take them."""
         return bool(self._unsent)
 
-    def send(self, head: dict[str, object], blobs: tuple[bytes, ...] = ()) -> None:
+    def send(self, head: dict[str, object], blobs: tuple[wire.Blob, ...] = ()) -> None:
         """Send a frame, as much as the link takes now; the rest by ``flush``."""
         self._unsent.extend(memoryview(part) for part in wire.encode(head, blobs))
         self.flush()
@@ -198,3 +205,10 @@ class Slot:
                 return False
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
+
+
+def _remember(known: dict[str, None], name: str) -> None:
+    """Note that the child has this; it forgets its oldest in the same way."""
+    while len(known) >= wire.KEPT_FUNCTIONS:
+        known.pop(next(iter(known)))
+    known[name] = None

@@ -46,6 +46,10 @@ class Arguments:
     on_error: str = "raise"
     max_capture: int | None = None
     fresh: bool = False
+    into: str | None = None
+    if_exists: str | None = None
+    results: str | None = None
+    cache: bool = False
     retries: int | None = None
     retry_on: tuple[str, ...] = ()
     retry_wait: float | None = None
@@ -64,6 +68,7 @@ class Arguments:
     pdb: bool = False
     show: bool = False
     ship: tuple[str, ...] = ()
+    beside: bool = True
     dry_run: bool = False
     sample: int | None = None
     node: str = ""
@@ -202,6 +207,8 @@ def _check(command: Command, values: dict[str, Any]) -> None:
         raise UsageError(f"{command.magic}: --partitions and --chunk both set the size of the pieces; give one")
     if values.get("nodes") and values.setdefault("strategy", "fixed_node_count") != "fixed_node_count":
         raise UsageError(f"{command.magic}: --nodes belongs to --strategy fixed")
+    if values.get("ship") and values.get("beside") is False:
+        raise UsageError(f"{command.magic}: --ship sends modules and --no-ship sends none; give one")
 
 
 def _suggest(typed: str, known: Sequence[str], otherwise: str) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _MAGIC = "%%nbcluster "
 _PASSED_ON = (
-    "chunk", "partitions", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin", "ship",
+    "chunk", "partitions", "nodes", "max_capture", "fresh", "cache", "retries", "retry_on", "retry_wait", "timeout",
+    "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "results",
 )  # fmt: skip
 _FUNCTIONS = ("aggregate", "on_success", "on_failure")
 
@@ -75,6 +75,8 @@ def _options(session: Session, arguments: Arguments, cell: Cell) -> dict[str, An
         value = getattr(arguments, key)
         if value is not None and value is not False and value != ():
             options[key] = value
+    if not arguments.beside:
+        options["ship"] = False
     options |= {key: _function(session, getattr(arguments, key)) for key in _FUNCTIONS if getattr(arguments, key)}
     if arguments.strategy is not None:
         # A strategy may be a function or class of the notebook.

@@ -18,6 +18,7 @@ from nbcluster.notebook.declared import (
     strategy,
     whole,
 )  # fmt: skip
+from nbcluster.rows.target import IF_EXISTS
 
 STRATEGIES = ("round_robin", "fixed", "scale_up", "least_loaded")
 PROGRESS = ("auto", "widget", "html", "text", "none")
@@ -65,7 +66,27 @@ _AFTERWARDS = (
     Option(("--on-success",), "on_success", "then call this function, if all is well", "NAME", identifier),
     Option(("--on-failure",), "on_failure", "then call this function, if something failed", "NAME", identifier),
 )
+_INTO = (
+    Option(("--into",), "into", "write the rows that come back into this table, each exactly once", "TABLE"),
+    Option(
+        ("--if-exists",),
+        "if_exists",
+        "what if that table is there: fail (default), append, or replace",
+        "append|replace|fail",
+        choice(*IF_EXISTS),
+        IF_EXISTS,
+    ),
+)
+_RESULTS = Option(
+    ("--results",), "results", "where large values travel, for example file:///share/values (the database)", "ADDRESS"
+)
 _FRESH = Option(("--fresh",), "fresh", "run anew, even if this name, code and input ran before")
+_CACHE = (
+    Option(
+        ("--cache",), "cache", "take over results of earlier jobs with equal code and input, and keep these for others"
+    ),
+    Option(("--no-cache",), "cache", "run everything (default)", const=False),
+)
 _ENDING = (
     Option(
         ("--on-error",),
@@ -79,9 +100,13 @@ _ENDING = (
         ("--max-capture",), "max_capture", "largest function with all it captured, for example 64MB", "SIZE", parse_size
     ),
 )
-_SHIP = Option(
-    ("--ship",), "ship", "send a module that the nodes do not have; may be given several times", "MODULE", many=True
-)
+_SHIP = (
+    Option(
+        ("--ship",), "ship", "send this module too, beside the notebook or not; may be given several times", "MODULE",
+        many=True,
+    ),
+    Option(("--no-ship",), "beside", "send none of the modules beside the notebook: the nodes have them", const=False),
+)  # fmt: skip
 _SHOWING = (
     Option(("-q", "--quiet"), "quiet", "show nothing"),
     Option(("--progress",), "progress", "how to show the job", "|".join(PROGRESS), choice(*PROGRESS), PROGRESS),
@@ -94,10 +119,10 @@ _PLANNING = (
     Option(("--dry-run",), "dry_run", "show what would happen; no node runs anything, nothing is stored"),
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
-_COMMON = (*_BLOCK, _FRESH, _SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
-_SUBMIT_OPTIONS = (_OUT, _NAME, *_COMMON, *_PLANNING)
+_COMMON = (*_BLOCK, _FRESH, *_CACHE, *_SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
+_SUBMIT_OPTIONS = (_OUT, _NAME, *_INTO, _RESULTS, *_COMMON, *_PLANNING)
 _LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
-_MAP_OPTIONS = (*_LOCAL_OPTIONS, *_PLANNING)
+_MAP_OPTIONS = (*_LOCAL_OPTIONS, *_INTO, _RESULTS, *_PLANNING)
 _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
 _STEP = Option(("--step",), "step", "of this step of a pipeline", "NAME")
 _PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)

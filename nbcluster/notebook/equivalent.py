@@ -21,8 +21,9 @@ from nbcluster.notebook.session import Session
 _WIDEST = 96
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSED_ON = (
-    "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin", "ship", "aggregate", "on_success", "on_failure",
+    "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "cache", "retries", "retry_on", "retry_wait",
+    "timeout", "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "results", "aggregate",
+    "on_success", "on_failure",
 )  # fmt: skip
 _OBJECTS = ("strategy", "aggregate", "on_success", "on_failure")
 """Options that may name a function of the notebook."""
@@ -155,6 +156,7 @@ def _options(session: Session, arguments: Arguments) -> list[str]:
             continue
         own = option in _OBJECTS and callable(session.namespace.get(value))
         given.append(f"{option}={value if own else _value(value)}")
+    given += [] if arguments.beside else ["ship=False"]
     return given if arguments.transferable else [*given, "transferable=False"]
 
 

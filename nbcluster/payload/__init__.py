@@ -15,6 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from nbcluster.errors import CannotPickle, PayloadError, TooLarge
+from nbcluster.payload.bundles import Bundle as Bundle
+from nbcluster.payload.bundles import unpack_modules as unpack_modules
+from nbcluster.payload.bundles import use as use
+from nbcluster.payload.bundles import using as using
 from nbcluster.payload.captures import Capture as Capture
 from nbcluster.payload.captures import captured as captured
 from nbcluster.payload.captures import captures_of as captures_of
@@ -22,6 +26,11 @@ from nbcluster.payload.captures import format_size as format_size
 from nbcluster.payload.captures import global_names as global_names
 from nbcluster.payload.captures import largest_capture, reason, type_name, unpicklable_capture
 from nbcluster.payload.captures import packages_of as packages_of
+from nbcluster.payload.framing import Body as Body
+from nbcluster.payload.framing import Packed as Packed
+from nbcluster.payload.framing import load as load
+from nbcluster.payload.framing import pack as pack
+from nbcluster.payload.framing import packed as packed
 from nbcluster.payload.modules import Modules, texts_of
 from nbcluster.payload.modules import by_value as by_value
 from nbcluster.payload.modules import in_place as in_place
@@ -33,8 +42,9 @@ from nbcluster.payload.pickling import OverLimit as OverLimit
 from nbcluster.payload.pickling import by_reference as by_reference
 from nbcluster.payload.pickling import content as content
 from nbcluster.payload.pickling import dump as dump
+from nbcluster.payload.pickling import imports_in as imports_in
 from nbcluster.payload.pickling import is_plain as is_plain
-from nbcluster.payload.pickling import load as load
+from nbcluster.payload.pickling import noticing as noticing
 from nbcluster.payload.pickling import reduced as reduced
 from nbcluster.payload.pickling import travelling as travelling
 from nbcluster.payload.sources import cell_sources
@@ -57,39 +67,48 @@ class Shipped:
     sources: dict[str, str]
     modules: dict[str, ModuleType] = field(default_factory=dict)
     """Modules that came with it, by name; see ``in_place``."""
+    into: Any = None
+    """The table that its values are rows of; None when they are values."""
 
     def __getstate__(self) -> list[Any]:
-        return [self.function, self.sources, *([self.modules] if self.modules else [])]
+        fields = [self.function, self.sources, self.modules, self.into]
+        while len(fields) > 2 and not fields[-1]:
+            fields.pop()
+        return fields
 
     def __setstate__(self, state: list[Any]) -> None:
-        # A function that was stored before modules could travel has two fields.
-        for name, value in zip(("function", "sources", "modules"), [*state, {}], strict=False):
-            object.__setattr__(self, name, value)
+        # What is empty does not travel; a function that was stored by an earlier version has fewer fields.
+        given = [*state, *[None] * 4][:4]
+        for name, value in zip(("function", "sources", "modules", "into"), given, strict=True):
+            object.__setattr__(self, name, {} if name == "modules" and value is None else value)
 
 
-def pack_function(function: Callable[..., Any], max_capture: int, modules: Modules | None = None) -> bytes:
-    """A function with what it captured, its cells' source, and these modules.
+def pack_function(
+    function: Callable[..., Any], max_capture: int, modules: Modules | None = None, into: Any = None
+) -> bytes:
+    """A function with what it captured, its cells' source, these modules, and the table that takes its rows.
 
     Raises CannotPickle or TooLarge, naming the captured object that is the cause.
     """
     shipped = dict(modules or {})
     with by_value(shipped):
         try:
-            return dump(Shipped(function, dict(cell_sources(function)) | texts_of(shipped), shipped), max_capture)
+            sources = dict(cell_sources(function)) | texts_of(shipped)
+            return dump(Shipped(function, sources, shipped, into), max_capture)
         except OverLimit:
             raise TooLarge(largest_capture(function, max_capture)) from None
         except Exception as error:
             raise CannotPickle(unpicklable_capture(function, error)) from error
 
 
-def pack_arguments(value: Any, names: Iterable[str], whole: str) -> bytes:
+def pack_arguments(value: Any, names: Iterable[str], whole: str) -> Packed:
     """The arguments of one partition.
 
     Raises CannotPickle, naming the culprit by the one of ``names`` that belongs to its
     entry ("item 17"), or ``whole`` when the value has no entries.
     """
     try:
-        return dump(value)
+        return pack(value)
     except Exception as error:
         entries = _entries(value)
         for name, entry in zip(names, entries, strict=False):
@@ -120,8 +139,11 @@ def _entries(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple)) else []
 
 
-def unpack(body: bytes, what: str) -> Any:
-    """The object behind checked bytes.  Raises PayloadError when it cannot be rebuilt here."""
+def unpack(body: Body, what: str) -> Any:
+    """The object behind checked bytes.  Raises PayloadError when it cannot be rebuilt here.
+
+    Its large arrays are views of ``body`` where that may be written to; else copies.
+    """
     with rebuilding(what):
         return load(body)
 
@@ -139,15 +161,15 @@ def rebuilding(what: str) -> Iterator[None]:
         ) from error
 
 
-def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[int, str]]:
-    """Pickle a partition's values; (bytes, {}) or, for values that cannot travel, (bytes, {place: why}).
+def pack_values(values: Sequence[Any], limit: int) -> tuple[Packed | None, dict[int, str]]:
+    """Pack a partition's values; (bytes, {}) or, for values that cannot travel, (bytes, {place: why}).
 
     Values that cannot be pickled, or not be read back, are replaced by None and named.
     Bytes are None when the rest is above ``limit`` bytes.
     """
     kept = list(values)
     try:
-        body = dump(kept, limit)
+        body = pack(kept, limit)
         _reread(kept, body)
     except OverLimit:
         return None, {}
@@ -156,11 +178,11 @@ def pack_values(values: Sequence[Any], limit: int) -> tuple[bytes | None, dict[i
         for place in bad:
             kept[place] = None
         try:
-            return dump(kept, limit), bad
+            return pack(kept, limit), bad
         except OverLimit:
             return None, bad
         except BaseException as error:  # each travels alone but not together: name the first
-            return dump([None] * len(kept)), dict.fromkeys(range(len(kept)), reason(error)) | bad
+            return pack([None] * len(kept)), dict.fromkeys(range(len(kept)), reason(error)) | bad
     return body, {}
 
 
@@ -171,7 +193,7 @@ def too_large(values: Sequence[Any], limit: int) -> set[int]:
 
 def _is_too_large(value: Any, limit: int) -> bool:
     try:
-        dump([value], limit)
+        pack([value], limit)
     except OverLimit:
         return True
     except BaseException:  # it is named as one that cannot be pickled
@@ -179,15 +201,15 @@ def _is_too_large(value: Any, limit: int) -> bool:
     return False
 
 
-def _reread(values: list[Any], body: bytes) -> None:
+def _reread(values: list[Any], body: Packed) -> None:
     """Values that pickle but do not come back must be found here, not in the reader's kernel."""
-    if len(body) < _REREAD_BELOW and not is_plain(values):
-        load(body)
+    if sum(map(len, body.stream)) < _REREAD_BELOW and not is_plain(values):
+        body.load()
 
 
 def _bad_values(values: Sequence[Any]) -> Iterator[tuple[int, str]]:
     for place, value in enumerate(values):
         try:
-            _reread([value], dump([value]))
+            _reread([value], pack([value]))
         except BaseException as error:
             yield place, f"the result ({type_name(value)}) cannot be pickled: {reason(error)}"

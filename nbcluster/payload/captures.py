@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 import dis
+import marshal
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.payload.pickling import OverLimit, by_reference, dump, travelling
 
 
-def captured(function: Callable[..., Any]) -> dict[str, Any]:
-    """The notebook's names that a function refers to, and its closure, by name."""
+def captured(function: Any) -> dict[str, Any]:
+    """What a function, or a class of the notebook, takes with it, by name.
+
+    The notebook's names that it refers to, its closure, its defaults; the arguments of a
+    partial one, the object of a method, the attributes of an object that is called.
+    """
+    if isinstance(function, types.MethodType):
+        return captured(function.__func__) | _attributes(function.__self__, "self.")
+    if isinstance(function, type):
+        content = {name: getattr(one, "__func__", one) for name, one in vars(function).items()}
+        return {name: one for name, one in content.items() if isinstance(one, types.FunctionType) or _is_own(name, one)}
     code = getattr(function, "__code__", None)
     if code is None:
         inner = getattr(function, "func", None) or getattr(function, "__func__", None)
         if inner is not None:
             given = dict(enumerate(getattr(function, "args", ()))) | getattr(function, "keywords", {})
             return captured(inner) | {f"argument {name}": value for name, value in given.items()}
-        return dict(vars(function)) if hasattr(function, "__dict__") else {}
+        return _attributes(function, "")
     found = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             found[name] = cell.cell_contents
         except ValueError:  # an empty cell: the name was never assigned
             continue
-    for place, default in enumerate(function.__defaults__ or ()):
-        found.setdefault(f"default {place + 1}", default)
-    for name, default in (function.__kwdefaults__ or {}).items():
-        found.setdefault(f"default {name}", default)
+    defaults = function.__defaults__ or ()
+    with_default = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    for name, default in [*zip(with_default, defaults, strict=True), *(function.__kwdefaults__ or {}).items()]:
+        found.setdefault(f"default of {name}", default)
     return found
+
+
+def _attributes(value: Any, before: str) -> dict[str, Any]:
+    """What an object consists of, and its class if that is the notebook's."""
+    found = dict(vars(value)) if hasattr(value, "__dict__") else {}
+    slots = (name for one in type(value).__mro__ for name in _slots(one) if not name.startswith("__"))
+    found |= {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    own = {} if by_reference(type(value)) else {type(value).__name__: type(value)}
+    return {f"{before}{name}": one for name, one in found.items()} | own
+
+
+def _is_own(name: str, value: Any) -> bool:
+    """Whether a class has this from its author, and not from the making of it."""
+    made = (types.MemberDescriptorType, types.GetSetDescriptorType)
+    return not name.startswith("__") and not isinstance(value, made)
+
+
+def _slots(one: type) -> Sequence[str]:
+    slots = vars(one).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
@@ -61,19 +91,26 @@ def captures_of(function: Callable[..., Any], limit: int) -> list[Capture]:
     return sorted(found, key=lambda one: (-one.size, one.name))
 
 
-def _captures(function: Callable[..., Any], limit: int, seen: set[int], inside: str) -> Iterator[Capture]:
+def _captures(function: Any, limit: int, seen: set[int], inside: str) -> Iterator[Capture]:
     for name, value in captured(function).items():
         if id(value) in seen or _is_imported(value):
             continue
         seen.add(id(value))
         shown = f"{name} (in {inside})" if inside else name
-        if isinstance(value, types.FunctionType):
-            within = list(_captures(value, limit, seen, name))
-            yield from within
-            own = _size(value, limit) - sum(one.size for one in within)
-            yield Capture(shown, type_name(value), max(own, 0))
-        else:
+        if not isinstance(value, (types.FunctionType, types.MethodType, type)):
             yield Capture(shown, type_name(value), _size(value, limit))
+            continue
+        is_method = isinstance(function, type)
+        yield from _captures(value, limit, seen, inside if is_method else name)
+        if not is_method:
+            yield Capture(shown, type_name(value), _code_size(value))
+
+
+def _code_size(value: Any) -> int:
+    """The size of a function or a class by itself, without what it captured."""
+    if isinstance(value, type):
+        return sum(_code_size(one) for one in captured(value).values() if isinstance(one, types.FunctionType))
+    return len(marshal.dumps(value.__code__))
 
 
 def _is_imported(value: Any) -> bool:
@@ -99,17 +136,16 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
 
 def largest_capture(function: Callable[..., Any], limit: int) -> str:
     """Which captured object makes a function too large to travel."""
-    sizes = {name: _size(value, limit) for name, value in captured(function).items()}
     cure = "pass it through a file or a database instead, or raise the limit with max_capture (--max-capture 2GB)"
-    if not sizes:
+    largest = next(iter(captures_of(function, limit)), None)
+    if largest is None:
         return f"the function is larger than max_capture ({format_size(limit)}); {cure}"
-    name = max(sizes, key=lambda one: sizes[one])
-    kind = type_name(captured(function)[name])
+    told = f"({largest.kind}, {format_size(largest.size)})"
     return (
-        f"captured {name!r} ({kind}, {format_size(sizes[name])}) exceeds max_capture ({format_size(limit)}); {cure}"
-        if sizes[name] > limit
+        f"captured {largest.name!r} {told} exceeds max_capture ({format_size(limit)}); {cure}"
+        if largest.size > limit
         else f"what the function captured exceeds max_capture ({format_size(limit)}), "
-        f"the largest being {name!r} ({kind}, {format_size(sizes[name])}); {cure}"
+        f"the largest being {largest.name!r} {told}; {cure}"
     )
 
 

@@ -31,7 +31,9 @@ _one_at_a_time = threading.RLock()
 
 def modules_named(names: object) -> tuple[str, ...]:
     """The import names that ``ship`` gives: one, or several, as text or as modules.  Raises InputError."""
-    several = names if isinstance(names, (list, tuple, set, frozenset)) else [] if names is None else [names]
+    several = names if isinstance(names, (list, tuple, set, frozenset)) else [names]
+    if names is None or isinstance(names, bool):  # said is then whether what lies beside the notebook travels
+        return ()
     found: dict[str, None] = {}
     for one in several:
         name = one.__name__ if isinstance(one, types.ModuleType) else one

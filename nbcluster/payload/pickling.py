@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
+import dis
 import io
 import pickle
 import sys
+import threading
 import types
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator
@@ -55,6 +57,53 @@ def dump(value: Any, limit: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
+_GATHERED = 1 << 16
+"""Larger objects that the pickler writes whole (bytes) stay where they are."""
+
+
+class _Pieces:
+    """Where a pickler writes to: small writes are gathered, large bytes objects are kept as they are."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._size = 0
+        self._done: list[bytes | memoryview] = []
+        self._open = io.BytesIO()
+
+    def write(self, data: Any) -> int:
+        length = memoryview(data).nbytes
+        self._size += length
+        if self._limit is not None and self._size > self._limit:
+            raise OverLimit
+        if isinstance(data, bytes) and length > _GATHERED:
+            self._close()
+            self._done.append(data)
+        else:  # anything else may be gone or changed after this call
+            self._open.write(data)
+        return length
+
+    def _close(self) -> None:
+        if self._open.tell():
+            self._done.append(self._open.getvalue())
+            self._open = io.BytesIO()
+
+    def all(self) -> tuple[bytes | memoryview, ...]:
+        self._close()
+        return tuple(self._done)
+
+
+def pieces_of(
+    value: Any, limit: int | None, keep: Callable[[pickle.PickleBuffer], bool]
+) -> tuple[bytes | memoryview, ...]:
+    """The pickle of ``value`` in pieces.  Of each buffer ``keep`` says whether it goes into the pickle.
+
+    Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
+    """
+    pieces = _Pieces(limit)
+    _Pickler(pieces, protocol=_PROTOCOL, buffer_callback=keep).dump(value)
+    return pieces.all()
+
+
 # --- what cloudpickle leaves to a name ------------------------------------------------
 
 travelling: dict[str, dict[str, Any]] = {}
@@ -78,16 +127,75 @@ def registered(modules: Iterable[types.ModuleType]) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+class _Noticed(threading.local):
+    modules: set[str] | None = None
+
+
+_noticed = _Noticed()
+
+
+@contextlib.contextmanager
+def noticing() -> Iterator[set[str]]:
+    """The modules to which this thread's pickles refer while it lasts.
+
+    They are those of everything that goes by its name, and those that the code in them imports.
+    """
+    names: set[str] = set()
+    before = _noticed.modules
+    _noticed.modules = names
+    try:
+        yield names
+    finally:
+        _noticed.modules = before
+
+
+def _notice(value: Any) -> None:
+    """Take note of the module of a function or class that goes by name, and of the imports of one that does not."""
+    if _noticed.modules is None:
+        return
+    if by_reference(value):
+        _noticed.modules.add(value.__module__)
+    elif isinstance(value, types.FunctionType):
+        _noticed.modules.update(imports_in(value.__code__))
+
+
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+_IMPORTERS = frozenset({"import_module", "__import__"})
+
+
+def imports_in(code: types.CodeType) -> set[str]:
+    """The modules that code, and the code within it, imports by name."""
+    found: set[str] = set()
+    if _IMPORT_NAME in code.co_code[::2]:
+        before: list[Any] = [None, None]  # an import's level and what it wants from the module come right before it
+        for one in dis.get_instructions(code):
+            if one.opcode == dis.EXTENDED_ARG:
+                continue
+            if one.opcode == _IMPORT_NAME and before[0] == 0:
+                found |= {one.argval, *(f"{one.argval}.{name}" for name in before[1] or ())}
+            before = [before[1], one.argval]
+    if _IMPORTERS.intersection(code.co_names):
+        texts = (one for one in code.co_consts if isinstance(one, str))
+        found |= {one for one in texts if all(part.isidentifier() for part in one.split("."))}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= imports_in(constant)
+    return found
+
+
 def _reduce_module(module: types.ModuleType) -> Any:
     """A module that travels is filled after it is made: its functions may refer to it."""
     if module.__name__ in travelling:
         return types.ModuleType, (module.__name__,), travelling[module.__name__]
+    if _noticed.modules is not None:
+        _noticed.modules.add(module.__name__)
     return cloudpickle.Pickler.dispatch_table[types.ModuleType](module)
 
 
 def _reduce_cached(function: Any) -> Any:
     """A function behind ``lru_cache`` travels as the function below it does; its cache is new."""
     if by_reference(function):
+        _notice(function)
         return function.__qualname__
     return _cached, (function.__wrapped__, function.cache_parameters())
 
@@ -97,7 +205,14 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, with modules that travel and cached functions."""
+    """cloudpickle's, with modules that travel and cached functions; takes note of what goes by name."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Called for every object that is no built-in one: only functions and classes are of interest."""
+        if not isinstance(obj, (type, types.FunctionType)):
+            return NotImplemented
+        _notice(obj)
+        return super().reducer_override(obj)
 
     dispatch_table: ClassVar[ChainMap[Any, Any]] = ChainMap(
         {types.ModuleType: _reduce_module, Cached: _reduce_cached}, cloudpickle.Pickler.dispatch_table
@@ -110,11 +225,6 @@ def is_plain(value: Any) -> bool:
     if kind in _PLAIN or kind is range:
         return True
     return kind in (list, tuple) and _PLAIN.issuperset(map(type, value))
-
-
-def load(body: bytes) -> Any:
-    """The object that ``dump`` wrote.  Only ever call it on bytes whose signature was checked."""
-    return pickle.loads(body)
 
 
 def by_reference(value: Any) -> bool:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection
 
+from nbcluster.config import LARGE_VALUE, state_directory
 from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
 from nbcluster.store.advancing import Advancing
 from nbcluster.store.asking import Asking
+from nbcluster.store.cached import CachedResults
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
 from nbcluster.store.engine import Database
@@ -33,6 +36,7 @@ from nbcluster.store.spans import Spans
 from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
+from nbcluster.store.transport import Transport
 from nbcluster.store.upgrade import upgrade
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
@@ -64,6 +68,8 @@ class Store:
     finishes: Finishes
     releases: Releases
     outcomes: Outcomes
+    transport: Transport
+    cached: CachedResults
     views: Views
     standings: Standings
     overviews: Overviews
@@ -136,13 +142,25 @@ class Store:
 
     def close(self) -> None:
         """Close every connection and stop listening."""
+        self.transport.close()
         self.presence.close()
         self.wakeup.close()
         self.database.close()
 
 
-def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", pool_size: int = 2) -> Store:
+def open_store(
+    url: str,
+    *,
+    initialize: str = "embedded",
+    key_file: str = "",
+    pool_size: int = 2,
+    spool: str = "",
+    large_value: int = LARGE_VALUE,
+) -> Store:
     """Connect, check the schema (and make it where ``initialize`` allows), find the key.
+
+    ``spool`` is the folder for large values on their way; one in the user's state folder by default.
+    ``large_value`` is the size in bytes above which values travel apart from their rows.
 
     Raises DatabaseUnreachable, LoginRefused, SchemaMissing, SchemaTooOld, SchemaTooNew or ConfigError,
     each with one sentence that says what to do.
@@ -177,6 +195,8 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),
+        transport=Transport(database, signer, Path(spool) if spool else state_directory() / "spool", large_value),
+        cached=CachedResults(database),
         views=Views(database),
         standings=Standings(database),
         overviews=Overviews(database),

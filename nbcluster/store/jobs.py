@@ -24,6 +24,7 @@ from nbcluster.store.tables import (
     job_instance,
     step_execution,
 )
+from nbcluster.store.targets import Targets
 from nbcluster.store.wakeup import WORK, node_topic
 
 _WAKE_EACH = 16
@@ -49,6 +50,7 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = JobWriter(database)
+        self._targets = Targets(database)
         self._events = EventLog(database)
 
     # --- submission ---------------------------------------------------------
@@ -99,7 +101,7 @@ class JobRepository:
             connection,
             [{"phase": p, "job": job_id, "node": job.master_node_id} for p in (Phase.PARTITIONED, Phase.DISTRIBUTED)],
         )
-        first = [part for step in job.steps if not step.after for part in step.partitions]
+        first = [part for step in job.steps if not step.after for part in step.partitions if part.cached is None]
         self._database.announce(connection, _owners_to_wake(first))
         return Submitted(job_id, main, created)
 
@@ -109,11 +111,20 @@ class JobRepository:
         waits = bool(step.after) or step.kind in CALLBACKS
         status = JobStatus.CREATED if waits else JobStatus.STARTED
         payloads.put(connection, step.function.body)
+        if step.bundle is not None:
+            payloads.put(connection, step.bundle)
         step_id = self._writer.step(
             connection, _step_values(step) | {"position": position, "job_execution_id": job_id}, status
         )
+        if step.into_table is not None:
+            self._targets.create(connection, job.uid, step.name, step.into_table, step.if_exists)
         self._writer.coordination(connection, job_id, step_id, step.name, job.master_node_id, status)
-        self._writer.partitions(connection, job_id, step_id, created, step.partitions)
+        taken = self._writer.partitions(connection, job_id, step_id, created, step.partitions)
+        if taken:
+            self._events.record(
+                connection, Phase.CACHED, job=job_id, step=step_id, node=job.master_node_id,
+                detail=f"{taken} of {len(step.partitions)}",
+            )  # fmt: skip
         return step_id
 
     def _find(self, uid: str) -> Submitted | None:
@@ -130,6 +141,10 @@ class JobRepository:
     def function(self, function_id: str) -> bytes | None:
         """The pickled function of that content hash."""
         return self._database.read(lambda connection: payloads.get(connection, function_id))
+
+    def modules(self, bundle_id: str) -> bytes | None:
+        """The archive of modules of that content hash."""
+        return self._database.read(lambda connection: payloads.get(connection, bundle_id))
 
     def started_steps(self) -> list[StepToRun]:
         """Every step whose partitions may be claimed, in the order in which they were submitted."""

@@ -11,9 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, case, insert, select
 
-from nbcluster.lifecycle import JobStatus, PartitionStatus
+from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.newjob import NewPartition
+from nbcluster.records import CachedResult
 from nbcluster.store import payloads
+from nbcluster.store.cached import CachedResults
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import (
     coordination,
@@ -30,12 +32,16 @@ _SPLIT_COLUMNS = (
     "arguments", "arguments_mac", "arguments_payload", "has_checkpoint", "cache_key", "cache_mac",
 )  # fmt: skip
 
+FROM_CACHE = "from the cache"
+"""The message of a partition that took its result over."""
+
 
 class JobWriter:
     """Inserts, each in the caller's transaction."""
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
+        self._cached = CachedResults(database)
         now = self._dialect.now()
         begun = {"create_time": now, "start_time": now, "last_updated": now, "status": JobStatus.STARTED.value}
         self._instance = self._dialect.insert_missing(job_instance).returning(job_instance.c.job_instance_id)
@@ -121,11 +127,13 @@ class JobWriter:
 
     def partitions(
         self, connection: Connection, job_id: int, step_id: int, created: datetime, split: Sequence[NewPartition]
-    ) -> None:
-        """Every partition, PENDING."""
+    ) -> int:
+        """Every partition, PENDING; but those whose result another job has COMPLETED.  Gives how many these are."""
+        taken = self._cached.confirmed(connection, [part.cached for part in split if part.cached is not None])
         rows: list[dict[str, Any]] = []
         for part in split:
             body = None if part.arguments is None else part.arguments.body
+            apart = part.arguments_payload
             large = body is not None and len(body) > payloads.INLINE
             rows.append(
                 {
@@ -140,12 +148,14 @@ class JobWriter:
                     "cache_key": part.cache_key,
                     "cache_mac": part.cache_mac,
                     "last_updated": created,
-                    "arguments": None if large else body,
+                    "arguments": None if large or apart else body,
                     "arguments_mac": b"" if part.arguments is None else part.arguments.mac,
-                    "arguments_payload": payloads.put(connection, body) if large and body else None,
+                    "arguments_payload": payloads.put(connection, body) if large and body else apart,
                 }
+                | (_carried(part.cached if part.cache_key in taken else None) if taken else {})
             )
         self._insert(connection, rows)
+        return sum(part.cached is not None and part.cache_key in taken for part in split)
 
     def copied_partitions(
         self,
@@ -198,3 +208,20 @@ class JobWriter:
         if ids is not None:
             rows = [row | {"step_execution_id": one} for row, one in zip(rows, ids, strict=True)]
         self._dialect.insert_many(connection, partitions, rows)
+
+
+def _carried(cached: CachedResult | None) -> dict[str, Any]:
+    """What the row of a partition tells besides, one beside which others took results over."""
+    if cached is None:
+        nothing = dict.fromkeys(("seconds", "exit_code", "exit_message", "result_of"))
+        return nothing | {"attempt": 0, "claim_token": 0}
+    return {
+        "status": PartitionStatus.COMPLETED.value,
+        "assigned_node": cached.node,
+        "attempt": cached.attempt,  # those that the result's signature tells
+        "claim_token": cached.token,
+        "seconds": cached.seconds,
+        "exit_code": ExitCode.COMPLETED.value,
+        "exit_message": FROM_CACHE,
+        "result_of": cached.partition_id,
+    }

@@ -16,12 +16,14 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.partitioner import Frame, FromFunction, Items, Ranges
+from nbcluster.partitioners.handle import Handle
+from nbcluster.payload import beside
 
 _BY_VALUE = 2
 """The version of marshal that knows no sharing: equal values are equal bytes."""
@@ -39,16 +41,25 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_inputs(source: Any) -> str:
-    """The digest of what is mapped over, however it is cut into partitions."""
-    if isinstance(source, Ranges):
-        source = ("ranges", source.numbers.start, source.numbers.stop, source.numbers.step)
-    elif isinstance(source, Items):
-        source = ("items", source.sequence)
-    elif isinstance(source, Frame):
-        source = ("frame", source.data, source.by)
-    elif isinstance(source, FromFunction):
-        source = ("function", source.function)
+    """The digest of what is mapped over, as ``Partitioner.identity`` tells it."""
     return _digest(source)
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A digest, and the type of something in it that cannot be told from others of its type; mostly empty."""
+
+    digest: str
+    doubt: str
+
+
+def identified(value: Any) -> Identified:
+    """The digest of any value, and whether it can be relied on: two values with one digest are the same."""
+    walk = _Identity()
+    try:
+        return Identified(walk.of(value).hex(), next(iter(walk.doubts), ""))
+    except RecursionError:
+        return Identified("", f"{type(value).__name__} that is nested too deep")
 
 
 def combined(parts: Iterable[object]) -> str:
@@ -72,6 +83,8 @@ class _Identity:
     def __init__(self) -> None:
         self._path: dict[int, int] = {}
         self._known: dict[int, tuple[Any, bytes]] = {}
+        self.doubts: list[str] = []
+        """Types of what counts by its pickle or its type alone, for it cannot be taken apart."""
 
     def of(self, value: Any) -> bytes:
         if _is_flat(value):
@@ -102,7 +115,7 @@ class _Identity:
     def _apart(self) -> _Identity:
         """A walk from here on: what one entry of a set teaches must not count for the next, which comes by accident."""
         walk = _Identity()
-        walk._path, walk._known = dict(self._path), dict(self._known)
+        walk._path, walk._known, walk.doubts = dict(self._path), dict(self._known), self.doubts
         return walk
 
     def _describe(self, value: Any) -> bytes:
@@ -124,9 +137,11 @@ class _Identity:
         }
         closure = [_content(cell) for cell in function.__closure__ or ()]
         extra = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+        imported = beside.digest_of(payload.imports_in(function.__code__))
         return self._all(
-            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra
-        )
+            "function", function.__code__, function.__defaults__, function.__kwdefaults__, names, closure, extra,
+            *([imported] if imported else []),
+        )  # fmt: skip
 
     def _code(self, code: types.CodeType) -> bytes:
         numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
@@ -193,10 +208,14 @@ class _Identity:
         told = [(label, str(one.dtype), one.to_numpy()) for label, one in zip(value.columns, columns, strict=True)]
         return self._all("frame", value.index, told)
 
+    def _handle(self, handle: Handle) -> bytes:
+        return self._all("handle", type(handle).__qualname__, handle.identity())
+
     def _object(self, value: Any) -> bytes:
         """Anything else by what it is made from; by its pickle where it cannot be taken apart."""
         parts = payload.reduced(value)
         if parts is None:
+            self.doubts.append(type(value).__qualname__)
             return _opaque(value)
         if isinstance(parts, str):
             return self._importable(getattr(value, "__module__", None) or "", parts)
@@ -218,6 +237,7 @@ _DESCRIBED: tuple[tuple[Any, _Describe], ...] = (
     (types.MethodType, lambda walk, value: walk._all("method", value.__func__, value.__self__)),
     ((staticmethod, classmethod), lambda walk, value: walk._all(type(value).__name__, value.__func__)),
     (property, lambda walk, value: walk._all("property", value.fget, value.fset, value.fdel)),
+    (Handle, _Identity._handle),
     (partial, lambda walk, value: walk._all("partial", value.func, value.args, value.keywords)),
     ((list, tuple), _Identity._sequence),
     (range, _Identity._range),
@@ -269,7 +289,13 @@ def _library_folders() -> tuple[str, ...]:
 
 
 def _own_text(module: str) -> bytes:
-    """The digest of a module's file if it is the user's own; what is installed counts by its name."""
+    """The digest of a module's file if it is the user's own; what is installed counts by its name.
+
+    One that lies beside the notebook counts with all that travels with it.
+    """
+    travels = beside.digest_of([module])
+    if travels:
+        return travels
     file = getattr(sys.modules.get(module), "__file__", None)
     if not file or not file.endswith(".py"):
         return b""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
-from nbcluster.config import parse_duration
+from nbcluster.config import Settings, parse_duration
+from nbcluster.depot.folders import checked_address
 from nbcluster.errors import InputError
 from nbcluster.labels import parse_requirements
 
@@ -32,6 +33,7 @@ class Options:
     ship: Any = None
     source: str | None = None
     fresh: bool = False
+    cache: bool = False
     announce: bool = True
     """Whether what ``handle.note`` says is logged too."""
     retries: int = 0
@@ -42,6 +44,10 @@ class Options:
     priority: int = 0
     require: Any = None
     pin: str | None = None
+    results: str | None = None
+    """Where large values travel: ``file:///share/values`` or ``s3://bucket/folder``."""
+    into: Any = None
+    if_exists: str | None = None
     aggregate: Callable[[list[Any]], Any] | str | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
@@ -83,9 +89,22 @@ def limit_of(options: Options) -> int | None:
     return None if options.max_errors is None else _whole(options.max_errors, "max_errors")
 
 
+def address_of(options: Options, settings: Settings) -> str | None:
+    """Where the large values of a job travel; None for the place that the database says.  Raises InputError."""
+    given = settings.results or None if options.results is None else options.results
+    return None if given is None else checked_address(given)
+
+
 def priority_of(options: Options) -> int:
     """The priority of a job: higher ones are claimed first."""
     return _whole(options.priority, "priority", least=-_LARGEST)
+
+
+def caches(options: Options) -> bool:
+    """Whether results are taken from the cache and given to it.  Raises InputError."""
+    if not isinstance(options.cache, bool):
+        raise InputError(f"cache is {options.cache!r}; it must be True or False")
+    return options.cache
 
 
 def checked_callable(value: Any, name: str) -> Any:

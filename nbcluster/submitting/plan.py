@@ -13,11 +13,12 @@ from nbcluster.here import Call, Here
 from nbcluster.labels import labels_of, missing
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.member import PYTHON
-from nbcluster.records import Node
+from nbcluster.partitioners.base import Nodes
+from nbcluster.records import CachedResult, Node
 from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.strategies import Planned
-from nbcluster.submitting import identity
+from nbcluster.submitting import caching, identity
 from nbcluster.submitting.options import Options
 from nbcluster.submitting.planned import Measured, NodePlan, Plan, remembered, sampled
 from nbcluster.submitting.storing import candidates
@@ -43,7 +44,7 @@ def mode_of(how: str) -> str:
 
 
 def make_plan(
-    store: Store, settings: Settings, function: Any, source: Any, mode: str, options: Options, slots: int, sample: int
+    store: Store, settings: Settings, function: Any, source: Any, mode: str, options: Options, nodes: Nodes, sample: int
 ) -> Plan:
     """Everything that can be known before; ``sample`` partitions are run here and timed.
 
@@ -51,7 +52,7 @@ def make_plan(
     """
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
         raise InputError(f"sample is {sample!r}; it must be a whole number of partitions, 0 or more")
-    prepared = prepare(function, source, mode, options, slots, settings)
+    prepared = prepare(function, source, mode, options, nodes, settings)
     main = prepared.main
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
     sizes = tuple(part.items for part in main.parts)
@@ -60,31 +61,43 @@ def make_plan(
         packages = tuple(sorted(payload.packages_of(function)))
         code_id = identity.of_function(function)
     measured = _sampled(prepared, settings, sample) if sample else _remembered(store, code_id)
-    owners = _owners(store, settings, main)
+    known = caching.known(store, main.cache_keys).results if main.cache_keys and not options.fresh else ()
+    owners = _owners(store, settings, main, known)
     return Plan(
         # The name that would be made up has random letters: nothing to remember.
         name=prepared.name if options.name is not None else getattr(function, "__name__", "map"),
         strategy=main.strategy.name if main.strategy is not None else "",
         sizes=sizes,
         nodes=tuple(_node_plans(store, settings, main, owners)),
-        unassigned=owners.count(None),
+        unassigned=owners.count(None) - _number(known),
         captures=captures,
         packages=packages,
         function_size=len(main.function),
         limit=limit,
-        input_size=sum(map(len, main.arguments or ())),
+        input_size=sum(one.size for one in main.arguments or ()),
         measured=measured,
+        cached=_number(known) if main.cache_keys else None,
     )
+
+
+def _number(known: Sequence[CachedResult | None]) -> int:
+    return sum(one is not None for one in known)
 
 
 # --- who gets what --------------------------------------------------------------------
 
 
-def _owners(store: Store, settings: Settings, main: PreparedStep) -> tuple[str | None, ...]:
+def _owners(
+    store: Store, settings: Settings, main: PreparedStep, known: Sequence[CachedResult | None]
+) -> tuple[str | None, ...]:
+    """Who would run each partition; nobody those whose results are there."""
     assert main.strategy is not None
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(main.parts)]
+    left = [place for place in range(len(main.parts)) if not known or known[place] is None]
+    planned = [Planned(place, main.parts[place].key, main.parts[place].items) for place in left]
     workers = store.nodes.workers(settings.unreachable_node_threshold)
-    return main.strategy.assign(planned, candidates(workers, require=main.rules.require)).owners
+    chosen = main.strategy.assign(planned, candidates(workers, require=main.rules.require)).owners
+    owners = dict(zip(left, chosen, strict=True))
+    return tuple(owners.get(place) for place in range(len(main.parts)))
 
 
 def _node_plans(store: Store, settings: Settings, main: PreparedStep, owners: Sequence[str | None]) -> list[NodePlan]:
@@ -143,7 +156,7 @@ def _call(prepared: Prepared, settings: Settings, shipped: payload.Shipped, plac
     )
     first = sum(part.items for part in main.parts[:place])
     what = f"partition {place} of {prepared.name}"
-    return Call(what, main.mode, shipped, (main.arguments[place],), current, Here(settings.max_result), first)
+    return Call(what, main.mode, shipped, (main.arguments[place].body(),), current, Here(settings.max_result), first)
 
 
 def spread(total: int, number: int) -> list[int]:

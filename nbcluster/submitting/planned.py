@@ -53,6 +53,8 @@ class Plan:
     limit: int
     input_size: int
     measured: Measured | None
+    cached: int | None = None
+    """How many partitions have their results from the cache; None without ``cache=True``."""
 
     @property
     def items(self) -> int:
@@ -117,6 +119,16 @@ class Plan:
         ]
 
     def _remarks(self) -> list[str]:
+        return [*self._from_cache(), *self._unowned()]
+
+    def _from_cache(self) -> list[str]:
+        if self.cached is None:
+            return []
+        return [f"{self.cached:,} of {_count(self.partitions, 'partition')} have their results from the cache"]
+
+    def _unowned(self) -> list[str]:
+        if self.cached and self.cached == self.partitions:
+            return []
         if not any(not node.obstacle for node in self.nodes):
             start = "" if self.nodes else ": %nbcluster up 2 starts two on this machine"
             return [f"No node could run it now; it would wait for one that can{start}"]

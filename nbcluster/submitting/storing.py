@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -17,11 +18,16 @@ from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import JobRow, Node, Signed, StepRow
+from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
+from nbcluster.submitting.caching import taken
+from nbcluster.submitting.sending import Sent, signed
 from nbcluster.submitting.submission import Prepared, PreparedStep
+
+log = logging.getLogger(__name__)
 
 LOCAL, ANYBODY = "local", "scale_up"
 """The strategies of a step that the launcher runs, and of one that is a single partition for whoever is free."""
@@ -36,6 +42,8 @@ class Stored:
     row: JobRow
     found: JobStatus | None = None
     note: str | None = None
+    whole: bool = False
+    """Whether the cache had every partition of its only step: there is nothing to run."""
 
 
 def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[str] = ()) -> list[Candidate]:
@@ -46,13 +54,33 @@ def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[st
 
 def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, nodes: Sequence[Node]) -> Stored:
     """Assign, sign and store; or attach to the run of the same instance, going on with it if it ended early."""
-    job = NewJob(
+    with Sent(store) as sent:
+        job = _job(prepared, settings, master, sent, nodes)
+        for _ in range(_LOOKS):
+            submitted = store.jobs.create(job)
+            if submitted.found is None:
+                sent.keep()
+                _warn_of_changed(prepared)
+                return _new(job, prepared, submitted)
+            if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
+                break
+            own = any(step.own is not None for step in prepared.steps)
+            resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
+            if resumed is not None:
+                done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
+                return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
+            # Another kernel was quicker to go on with it: that run is what the next look finds.
+        return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+def _job(prepared: Prepared, settings: Settings, master: str, sent: Sent, nodes: Sequence[Node]) -> NewJob:
+    return NewJob(
         name=prepared.name,
         uid=prepared.uid,
         user=user_name(),
         host=socket.gethostname()[:200],
         master_node_id=master,
-        steps=tuple(_step(store, prepared, step, settings, master, nodes) for step in prepared.steps),
+        steps=tuple(_step(sent, prepared, step, settings, master, nodes) for step in prepared.steps),
         main_step=prepared.main.name,
         key=prepared.key,
         fresh=prepared.fresh,
@@ -60,19 +88,28 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         max_errors=prepared.max_errors,
         parameters=_parameters(prepared) if prepared.named else (),
     )
-    for _ in range(_LOOKS):
-        submitted = store.jobs.create(job)
-        if submitted.found is None:
-            return Stored(_as_row(job, prepared, submitted))
-        if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
-            break
-        own = any(step.own is not None for step in prepared.steps)
-        resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
-        if resumed is not None:
-            done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
-            return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
-        # Another kernel was quicker to go on with it: that run is what the next look finds.
-    return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+_told_of: set[str] = set()
+
+
+def _warn_of_changed(prepared: Prepared) -> None:
+    """Say once of each version that the nodes run another text of a module than this process does."""
+    for modules in {step.modules.id: step.modules for step in prepared.steps if step.modules is not None}.values():
+        if modules.changed and modules.id not in _told_of:
+            _told_of.add(modules.id)
+            log.warning(
+                "changed since they were imported here: %s; the nodes run what is in the files now, and so does this "
+                "process after importlib.reload() or a restart",
+                ", ".join(modules.changed),
+            )
+
+
+def _new(job: NewJob, prepared: Prepared, submitted: Submitted) -> Stored:
+    parts = [part for step in job.steps for part in step.partitions]
+    number = sum(part.cached is not None for part in parts)
+    note = f"{job.name}: {number} of {len(parts)} partitions have their results from the cache" if number else None
+    return Stored(_as_row(job, prepared, submitted), None, note, whole=number == len(parts) > 0)
 
 
 _SAME = "same code and inputs"
@@ -126,19 +163,21 @@ def _strategy_name(step: PreparedStep) -> str:
 
 
 def _step(
-    store: Store,
+    sent: Sent,
     prepared: Prepared,
     step: PreparedStep,
     settings: Settings,
     master: str,
     nodes: Sequence[Node],
 ) -> NewStep:
-    planned = [Planned(index, part.key, part.items) for index, part in enumerate(step.parts)]
+    cached = _cached(sent.store, prepared, step)
+    planned = [Planned(n, part.key, part.items) for n, part in enumerate(step.parts) if cached[n] is None]
     owner = master if step.kind is StepKind.LOCAL else None
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
-    mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    modules = step.modules
     return NewStep(
         name=step.name,
         mode=step.mode,
@@ -161,24 +200,50 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
+        bundle_id=None if modules is None else modules.id,
+        bundle_mac=None
+        if modules is None
+        else sent.store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
+        bundle=None if modules is None else modules.body,
+        into_table=None if step.into is None or step.into.url is not None else step.into.name,
+        if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment, cached)),
+        values_at=step.values_at,
     )
 
 
-def _partitions(store: Store, uid: str, step: PreparedStep, assignment: Assignment) -> list[NewPartition]:
-    sign = store.signer.sign
-    bodies = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[CachedResult | None]:
+    """What the cache has for each partition.  A fresh run takes nothing, nor what waits for other steps."""
+    if not any(step.cache_keys) or prepared.fresh or step.after:
+        return (None,) * len(step.parts)
+    return taken(store, step.cache_keys)
+
+
+def _partitions(
+    sent: Sent, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
+) -> list[NewPartition]:
+    signer = sent.store.signer
+    given = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    large = sent.send(given, step.values_at)
+    keys = step.cache_keys or (None,) * len(step.parts)
+    owners = iter(assignment.owners)
     return [
         NewPartition(
             index=index,
             key=_key(part.key, index),
             items=part.items,
-            arguments=None if body is None else Signed(body, sign("arguments", uid, step.name, index, body=body)),
-            assigned_node=owner,
+            arguments=signed(signer, packed, reference, uid, step.name, index),
+            arguments_payload=reference,
+            assigned_node=next(owners) if found is None else None,
             transferable=step.transferable,
+            cache_key=key,
+            cache_mac=None if key is None else sign_key(signer, uid, step.name, index, key=key),
+            cached=found,
         )
-        for index, (part, body, owner) in enumerate(zip(step.parts, bodies, assignment.owners, strict=True))
+        for index, (part, packed, reference, key, found) in enumerate(
+            zip(step.parts, given, large, keys, cached, strict=True)
+        )
     ]
 
 

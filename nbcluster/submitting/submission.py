@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, SupportsIndex
+from typing import Any
 
 from nbcluster import payload
 from nbcluster.config import Settings, parse_size
-from nbcluster.errors import InputError
+from nbcluster.errors import InputError, TooLarge
 from nbcluster.lifecycle import CALLBACKS, StepKind
-from nbcluster.partitioner import Part, as_partitioner, choose_partitions, countable, with_chunk
+from nbcluster.partitioners.base import Nodes, Part, countable, positive
+from nbcluster.partitioners.choosing import as_partitioner, cut
+from nbcluster.payload import beside
+from nbcluster.rows.target import Table, target_of
 from nbcluster.strategies import AssignmentStrategy, choose_strategy
-from nbcluster.submitting import identity
+from nbcluster.submitting import caching, identity
 from nbcluster.submitting.aggregators import aggregator
-from nbcluster.submitting.options import PRINTABLE, Options, Rules, checked_callable, limit_of, priority_of, rules_of
+from nbcluster.submitting.options import (
+    PRINTABLE,
+    Options,
+    Rules,
+    address_of,
+    caches,
+    checked_callable,
+    limit_of,
+    priority_of,
+    rules_of,
+)
+
+log = logging.getLogger(__name__)
 
 MAIN = "map"
 """The one step of ``map`` and its siblings; its items are the job's items."""
@@ -38,16 +54,27 @@ class PreparedStep:
     function: bytes
     source: str
     parts: tuple[Part, ...] = ()
-    arguments: tuple[bytes, ...] | None = None
+    arguments: tuple[payload.Packed, ...] | None = None
     strategy: AssignmentStrategy | None = None
     transferable: bool = True
     rules: Rules = field(default_factory=Rules)
     after: tuple[str, ...] = ()
     input_of: str | None = None
     own: Callable[..., Any] | None = None
+    values_at: str | None = None
+    """Where large values travel; None for the place that the database says."""
+    refers: frozenset[str] = frozenset()
+    """Modules that its function and its arguments refer to by name, wherever those are from."""
+    shipped: frozenset[str] | None = frozenset()
+    """Packages that went with the function; None when no module is to travel besides."""
+    modules: beside.Bundled | None = None
+    """The modules beside the notebook that travel."""
     code_id: str = ""
     inputs_id: str = ""
     """Digests of what the function is and of what it is given; empty in a job without a name."""
+    into: Table | None = None
+    cache_keys: tuple[str | None, ...] = ()
+    """What each partition computes, as a digest, or None where that cannot be told; empty without ``cache=True``."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +93,14 @@ class Prepared:
     @classmethod
     def of(cls, name: str, steps: Sequence[PreparedStep], options: Options) -> Prepared:
         """The job of these steps.  Its items are those of the last one, callbacks and ``aggregate=`` aside."""
-        ordinary = [step for step in steps if step.kind not in CALLBACKS]
+        # What one step gives may be of a module that another step's function never names.
+        names = frozenset().union(*(step.refers for step in steps))
+        with_modules = [replace(step, modules=_bundled(names, step.shipped)) for step in steps]
+        ordinary = [step for step in with_modules if step.kind not in CALLBACKS]
         return cls(
             name=name,
             uid=secrets.token_hex(16),
-            steps=tuple(steps),
+            steps=tuple(with_modules),
             main=next((step for step in ordinary if step.name == MAIN and options.aggregate is not None), ordinary[-1]),
             named=options.name is not None,
             fresh=options.fresh,
@@ -84,17 +114,20 @@ class Prepared:
         if not self.named:
             return self.uid
         return identity.combined(
-            (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+            (
+                (step.name, step.kind.value, step.mode, step.after, step.input_of, step.code_id, step.inputs_id)
+                + (() if step.into is None else (step.into.name, step.into.if_exists, step.into.url))
+            )
             for step in self.steps
         )
 
 
-def prepare(function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings) -> Prepared:
+def prepare(function: Any, source: Any, mode: str, options: Options, nodes: Nodes, settings: Settings) -> Prepared:
     """Check and pack a job of one mapped step; nothing is written before all of it is known to be good.
 
     Raises InputError or PayloadError with one sentence.
     """
-    main = prepare_step(MAIN, function, source, mode, options, slots, settings)
+    main = prepare_step(MAIN, function, source, mode, options, nodes, settings)
     steps = [main]
     if options.aggregate is not None:
         steps.append(aggregating(AGGREGATE, options.aggregate, MAIN, options, settings))
@@ -103,44 +136,82 @@ def prepare(function: Any, source: Any, mode: str, options: Options, slots: int,
 
 
 def prepare_step(
-    name: str, function: Any, source: Any, mode: str, options: Options, slots: int, settings: Settings
+    name: str, function: Any, source: Any, mode: str, options: Options, nodes: Nodes, settings: Settings
 ) -> PreparedStep:
     """A step with a split of its own."""
     if not callable(function):
         raise InputError(f"the first argument must be a function, not {type(function).__name__}")
     strategy = choose_strategy(options.strategy, options.nodes)
-    wanted = _wanted_partitions(options, slots)
     rules = rules_of(options)
-    parts, given = _split(source, mode, options, wanted)
-    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings)
+    into = target_of(options.into, options.if_exists)
+    parts, given = _split(source, mode, options, nodes)
+    step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
+    with payload.noticing() as named:
+        arguments = _pack_parts(parts, mode)
+    keys: tuple[str | None, ...] = ()
+    if caches(options):
+        with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
+            keys = caching.keys_of(function, mode, parts)
     return replace(
         step,
         parts=tuple(parts),
-        arguments=_pack_parts(parts, mode),
+        arguments=arguments,
+        refers=step.refers | named,
         strategy=strategy,
         transferable=options.transferable,
         rules=rules,
         inputs_id=identity.of_inputs(given) if options.name is not None else "",
+        cache_keys=keys,
     )
 
 
 def packed(
-    name: str, kind: StepKind, mode: str, function: Any, options: Options, settings: Settings, **more: Any
+    name: str,
+    kind: StepKind,
+    mode: str,
+    function: Any,
+    options: Options,
+    settings: Settings,
+    into: Table | None = None,
+    **more: Any,
 ) -> PreparedStep:
     """A step with its function packed, and identified if the job has a name."""
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
     modules = payload.modules_of(payload.modules_named(options.ship))
+    shipped = None if options.ship is False else frozenset(name.partition(".")[0] for name in modules)
     with payload.by_value(modules):  # what travels with the function counts as it is, and not by its name
         code_id = identity.of_function(function) if options.name is not None else ""
     source = options.source if options.source is not None and name == MAIN else source_of(function)
+    with payload.noticing() as named:
+        body = payload.pack_function(function, limit, modules, into)
+    _check_size(_bundled(named, shipped), limit)
     return PreparedStep(
         name=name,
         kind=kind,
         mode=mode,
-        function=payload.pack_function(function, limit, modules),
+        function=body,
         source=source,
+        refers=frozenset(named),
+        shipped=shipped,
         code_id=code_id,
+        values_at=address_of(options, settings),
+        into=into,
         **more,
+    )
+
+
+def _bundled(names: Collection[str], shipped: frozenset[str] | None) -> beside.Bundled | None:
+    return None if shipped is None else beside.bundled(names, shipped)
+
+
+def _check_size(modules: beside.Bundled | None, limit: int) -> None:
+    if modules is None or len(modules.body) <= limit:
+        return
+    size, most = payload.format_size(len(modules.body)), max(modules.files, key=lambda file: file.size)
+    raise TooLarge(
+        f"the modules beside the notebook that the function imports ({len(modules.files)}, together {size}) exceed "
+        f"max_capture ({payload.format_size(limit)}), the largest being {most.name} ({payload.format_size(most.size)});"
+        " install them on the nodes and say ship=False, or raise the limit with max_capture (--max-capture 2GB)"
     )
 
 
@@ -167,24 +238,24 @@ def callbacks(options: Options, settings: Settings) -> list[PreparedStep]:
     return found
 
 
-def _wanted_partitions(options: Options, slots: int) -> int:
+def _split(source: Any, mode: str, options: Options, nodes: Nodes) -> tuple[Sequence[Part], Any]:
+    """The parts, and what was split as it counts: it can be read again, which an iterator cannot."""
     if options.chunk is not None and options.partitions is not None:
         raise InputError("give chunk= or partitions=, not both")
-    if options.partitions is not None and (not isinstance(options.partitions, SupportsIndex) or options.partitions < 1):
-        raise InputError(f"partitions is {options.partitions!r}; it must be a whole number of at least 1")
-    return choose_partitions(slots, options.partitions)
-
-
-def _split(source: Any, mode: str, options: Options, wanted: int) -> tuple[Sequence[Part], Any]:
-    """The parts, and what was split: it can be read again, which an iterator cannot."""
     if mode == payload.CALL:
+        positive(options.partitions, "partitions")
         return [Part("call", 1, source)], source
     partitioner = as_partitioner(source)
-    given = source if hasattr(source, "dtype") else partitioner
-    parts = with_chunk(partitioner, options.chunk).parts(wanted)
+    if caches(options):
+        nodes = Nodes(caching.PARTITIONS, 1, caching.PARTITIONS)  # equal inputs are cut alike whatever nodes there are
+    parts = cut(partitioner, nodes, options.chunk, options.partitions)
+    given = source if hasattr(source, "dtype") else partitioner.identity(parts)
+    if not parts:
+        log.warning("%s", partitioner.nothing())
     if mode == payload.PARTITION:
         # The function is called once with a part: that is one item, however many rows the part has.
         return [Part(part.key, 1, part.value) for part in parts], given
+    parts = [Part(part.key, 1, [part.value]) if part.single else part for part in parts]
     for place, part in enumerate(parts):
         if not countable(part.value):
             raise InputError(
@@ -196,7 +267,7 @@ def _split(source: Any, mode: str, options: Options, wanted: int) -> tuple[Seque
     return parts, given
 
 
-def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
+def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[payload.Packed, ...]:
     packed, first = [], 0
     for part in parts:
         names = _argument_names(part.value) if mode == payload.CALL else (f"item {n}" for n in itertools.count(first))

@@ -1,4 +1,4 @@
-"""Modules that lie beside the notebook and not on the nodes."""
+"""Modules that neither lie beside the notebook nor on the nodes: what is named travels."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def locked(n):
 
 @pytest.fixture
 def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose modules this process can import and the nodes cannot."""
-    folder = tmp_path / "beside"
+    """A folder whose modules this process can import and the nodes cannot, away from its own folder."""
+    folder = tmp_path / "elsewhere"
     folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:

@@ -1,4 +1,4 @@
-"""A module beside the notebook, and nodes that do not have it."""
+"""A module that lies elsewhere, and nodes that do not have it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(180, method="thread")
 def beside(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     """A notebook that can import ``money``, on a cluster whose node cannot."""
     (tmp_path / "money.py").write_text("RATE = 3\n\ndef convert(n):\n    return RATE * n\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     importlib.invalidate_caches()
     yield notebook
     sys.modules.pop("money", None)

@@ -17,9 +17,13 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "frame", "items", "ranges",
+    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges",
+    # where rows go
+    "table",
     # errors
+    "FileNotSeen", "FileChanged",
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
+    "ValueLost", "ValueNotStored",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
     "JobStopped", "WaitTimeout", "PartitionError",

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbcluster.partitioner import frame, items, ranges
+from nbcluster.partitioners.base import Nodes, Partitioner
+from nbcluster.partitioners.frames import frame
+from nbcluster.partitioners.sequences import items, ranges
 from nbcluster.submitting import identity
 
 
@@ -27,6 +29,11 @@ def function(text: str, name: str = "f", cell: str = "<cell>", **names: Any) -> 
 
 def code(text: str, **names: Any) -> str:
     return identity.of_function(function(text, **names))
+
+
+def split(partitioner: Partitioner) -> str:
+    """The identity of an input that is split."""
+    return identity.of_inputs(partitioner.identity(partitioner.parts(Nodes(2))))
 
 
 BODY = "def f(n):\n    return [m * 3 for m in range(n)] + [limit]"
@@ -206,12 +213,12 @@ def test_a_chain_too_long_to_walk_has_an_identity() -> None:
 
 
 def test_how_the_input_is_cut_does_not_count() -> None:
-    assert identity.of_inputs(ranges(0, 10, chunk=2)) == identity.of_inputs(ranges(0, 10, chunk=5))
-    assert identity.of_inputs(ranges(0, 10)) != identity.of_inputs(ranges(0, 11))
-    assert identity.of_inputs(items([1, 2, 3], 1)) == identity.of_inputs(items([1, 2, 3]))
+    assert split(ranges(0, 10, chunk=2)) == split(ranges(0, 10, chunk=5))
+    assert split(ranges(0, 10)) != split(ranges(0, 11))
+    assert split(items([1, 2, 3], 1)) == split(items([1, 2, 3]))
     data = pd.DataFrame({"a": [1, 2, 3]})
-    assert identity.of_inputs(frame(data, rows=1)) == identity.of_inputs(frame(data, rows=2))
-    assert identity.of_inputs(frame(data, by="a")) != identity.of_inputs(frame(data))
+    assert split(frame(data, rows=1)) == split(frame(data, rows=2))
+    assert split(frame(data, by="a")) != split(frame(data))
 
 
 # --- from kernel to kernel -----------------------------------------------------------------------

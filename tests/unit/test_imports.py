@@ -31,7 +31,10 @@ def loaded_by(module: str) -> set[str]:
         ("nbcluster.frames, nbcluster.handle", NOTEBOOK | {"duckdb", "nbcluster.plots"}),
         ("nbcluster.cli.admin", HEAVY | {"nbcluster.plots"}),
         ("nbcluster.lifecycle", HEAVY | DATABASE | {"cloudpickle", "nbcluster.records"}),
-        ("nbcluster.partitioner, nbcluster.strategies", HEAVY | DATABASE | {"cloudpickle", "nbcluster.store"}),
+        (
+            "nbcluster.partitioners.choosing, nbcluster.strategies",
+            HEAVY | DATABASE | {"cloudpickle", "nbcluster.store"},
+        ),
     ],
     ids=[
         "the package",

@@ -77,6 +77,7 @@ def test_line_commands(line: str, command: str, values: dict[str, Any]) -> None:
         ("map n in xs -s least-loaded", {"strategy": "least_loaded"}),
         ("map n in xs -s mine", {"strategy": "mine"}),
         ("map n in xs --no-transferable", {"transferable": False}),
+        ("map n in xs --no-ship", {"beside": False}),
         ("map n in xs --on-error collect --max-capture 2GB", {"on_error": "collect", "max_capture": 2 * 10**9}),
         ("map n in xs -q --progress none", {"quiet": True, "progress": "none"}),
         ("map n in xs --fresh --priority -3", {"fresh": True, "priority": -3}),

@@ -136,8 +136,8 @@ def with_a_default() -> Callable[..., Any]:
         (uses_a_closure(), "'lock'"),
         (cell("def f(n):\n    with lock:\n        return n\n", lock=threading.Lock()), "'lock'"),
         (cell("def f(n):\n    return [lock for _ in range(n)]\n", lock=threading.Lock()), "'lock'"),
-        (with_a_default(), "'default 1'"),
-        (cell("def f(n, *, lock=lock):\n    return n\n", lock=threading.Lock()), "'default lock'"),
+        (with_a_default(), "'default of lock'"),
+        (cell("def f(n, *, lock=lock):\n    return n\n", lock=threading.Lock()), "'default of lock'"),
         (partial(print, threading.Lock()), "'argument 0'"),
         (partial(print, end=threading.Lock()), "'argument end'"),
     ],
@@ -211,6 +211,57 @@ def test_a_captured_frame_above_the_limit_is_named_with_its_size() -> None:
     assert "max_capture (--max-capture 2GB)" in sentence
 
 
+HOLDER = """
+class Holder:
+    table = table
+    def __init__(self, data):
+        self.data = data
+    def f(self, n):
+        return n, big
+    __call__ = f
+"""
+SLOTTED = """
+class f:
+    __slots__ = ("data",)
+    def __call__(self, n):
+        return n
+f = f()
+f.data = big
+"""
+
+
+def holder(table: Any = None, big: Any = None, data: Any = None) -> Any:
+    space: dict[str, Any] = {"__name__": "__main__", "table": table, "big": big}
+    exec(HOLDER, space)
+    return space["Holder"](data)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (holder(data=bytes(2 * MB)).f, "self.data"),
+        (partial(holder(data=bytes(2 * MB)).f), "self.data"),
+        (holder(data=bytes(2 * MB)), "data"),
+        (holder(table=bytes(2 * MB)), "table (in Holder)"),
+        (holder(big=bytes(2 * MB)).f, "big"),
+        (cell(SLOTTED, big=bytes(2 * MB)), "data"),
+        (cell("def f(n, big=big):\n    return n\n", big=bytes(2 * MB)), "default of big"),
+        (cell("def inner():\n    return big\ndef f(n):\n    return inner()\n", big=bytes(2 * MB)), "big (in inner)"),
+        (partial(max, bytes(2 * MB)), "argument 0"),
+    ],
+    ids=["self", "partial", "object", "class", "global", "slots", "default", "within", "argument"],
+)
+def test_what_is_too_large_is_named_wherever_it_hangs(function: Any, name: str) -> None:
+    with pytest.raises(TooLarge) as refused:
+        pack_function(function, MB)
+    assert str(refused.value).startswith(f"captured {name!r} (bytes, 2 MB) exceeds max_capture (1 MB)")
+
+
+def test_a_class_is_one_capture_with_what_its_methods_use() -> None:
+    captures = payload.captures_of(holder(table=[1] * 1000, big=bytes(500), data="x"), MB)
+    assert [one.name for one in captures] == ["table (in Holder)", "big (in Holder)", "Holder", "data"]
+
+
 @pytest.mark.parametrize("size", [999_000, 1_001_000])
 def test_the_limit_is_for_all_that_is_captured_together(size: int) -> None:
     f = cell("def f(n):\n    return a, b\n", a=bytes(size // 2), b=bytes(size // 2))
@@ -268,7 +319,7 @@ def test_results_come_back(values: list[Any]) -> None:
     body, bad = pack_values(values, MB)
     assert bad == {}
     assert body is not None
-    assert repr(load(body)) == repr(values)
+    assert repr(load(body.body())) == repr(values)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +330,7 @@ def test_results_come_back(values: list[Any]) -> None:
 def test_a_result_that_cannot_travel_is_replaced_and_named_the_others_stay(value: Any) -> None:
     body, bad = pack_values([1, value, "three"], MB)
     assert body is not None
-    assert load(body) == [1, None, "three"]
+    assert load(body.body()) == [1, None, "three"]
     assert list(bad) == [1]
     assert bad[1].startswith("the result (")
     assert f"{type(value).__name__}) cannot be pickled: " in bad[1]
@@ -297,7 +348,7 @@ def test_values_that_each_travel_alone_but_not_together_are_all_named() -> None:
 
     body, bad = pack_values([Odd(), Odd()], MB)
     assert body is not None
-    assert load(body) == [None, None]
+    assert load(body.body()) == [None, None]
     assert bad == {0: "RuntimeError: only alone", 1: "RuntimeError: only alone"}
 
 

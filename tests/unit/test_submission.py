@@ -10,7 +10,8 @@ import pytest
 from nbcluster import payload
 from nbcluster.config import Settings
 from nbcluster.errors import CannotPickle, ConfigError, InputError, TooLarge
-from nbcluster.partitioner import ranges
+from nbcluster.partitioners.base import Nodes
+from nbcluster.partitioners.sequences import ranges
 from nbcluster.submitting.options import Options
 from nbcluster.submitting.storing import candidates
 from nbcluster.submitting.submission import Prepared, PreparedStep, prepare
@@ -22,7 +23,7 @@ def double(n: int) -> int:
 
 
 def prepared(function: Any = double, source: Any = range(10), mode: str = payload.ITEMS, **options: Any) -> Prepared:
-    return prepare(function, source, mode, Options(**options), 2, Settings())
+    return prepare(function, source, mode, Options(**options), Nodes(1, 2), Settings())
 
 
 def main(*given: Any, **options: Any) -> PreparedStep:
@@ -55,7 +56,7 @@ def test_the_number_of_partitions_is_whole_and_at_least_one(number: Any) -> None
 
 def test_each_partition_carries_its_own_arguments_and_nothing_else() -> None:
     step = main(source=[1, 2, 3], chunk=2)
-    assert [payload.load(body) for body in step.arguments or ()] == [[1, 2], [3]]
+    assert [packed.load() for packed in step.arguments or ()] == [[1, 2], [3]]
     assert payload.load(step.function).function(4) == 8
 
 
@@ -111,7 +112,9 @@ def test_the_limit_for_what_is_captured_can_be_chosen_for_one_job() -> None:
 def test_the_text_of_the_function_is_kept_unless_the_cell_gives_its_own() -> None:
     assert main().source == "def double(n: int) -> int:\n    return n * 2\n"
     assert main(len, ["ab"]).source == ""
-    assert prepare(double, range(2), payload.ITEMS, Options(source="n * 2"), 1, Settings()).main.source == "n * 2"
+    assert (
+        prepare(double, range(2), payload.ITEMS, Options(source="n * 2"), Nodes(1), Settings()).main.source == "n * 2"
+    )
 
 
 # --- its name ------------------------------------------------------------------------------------

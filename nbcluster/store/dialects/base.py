@@ -27,6 +27,8 @@ from sqlalchemy.types import TypeEngine
 
 from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
+from nbcluster.rows import encoding, making
+from nbcluster.rows.target import TableName
 from nbcluster.store import bulk
 
 
@@ -36,6 +38,9 @@ class Dialect(ABC):
     name: str
     reading: ClassVar[dict[str, Any]] = {}
     """Execution options of a connection that only reads."""
+
+    rows_form: ClassVar[str] = encoding.AS_JSON
+    """How rows for tables of the user's travel: see ``rows.encoding``."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
@@ -175,6 +180,44 @@ class Dialect(ABC):
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""
         return None
+
+    # --- large values -------------------------------------------------------
+
+    def write_chunks(self, connection: Connection, table: Table, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        """Insert chunks (name, number, bytes) the fastest way for much in few rows."""
+        connection.execute(
+            insert(table), [{"payload_id": name, "chunk": number, "body": body} for name, number, body in rows]
+        )
+
+    def read_chunks(self, connection: Connection, table: Table, name: str, first: int, count: int) -> list[bytes]:
+        """The chunks of that name from number ``first`` on, ``count`` of them at most."""
+        statement = (
+            select(table.c.body)
+            .where(table.c.payload_id == name, table.c.chunk >= first, table.c.chunk < first + count)
+            .order_by(table.c.chunk)
+        )
+        return [bytes(body) for body in connection.execute(statement).scalars()]
+
+    # --- tables of the user's -------------------------------------------------
+
+    def insert_rows(
+        self,
+        connection: Connection,
+        name: TableName,
+        columns: making.Columns,
+        names: Sequence[str],
+        bodies: Sequence[bytes],
+    ) -> None:
+        """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
+        for body in bodies:
+            making.insert_json(connection, name, columns, names, body)
+
+    def lock_name(self, connection: Connection, name: str) -> None:  # noqa: B027 -- one writer at a time needs none
+        """Until the transaction ends nobody else makes or drops the table of that name."""
+
+    def said(self, error: DBAPIError) -> str:
+        """The database's own words, in one line."""
+        return " ".join(str(error.orig).split())[:1000]
 
     # --- waking others ------------------------------------------------------
 

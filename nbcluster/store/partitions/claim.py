@@ -37,6 +37,8 @@ _CLAIMED_COLUMNS = (
     partitions.c.arguments,
     partitions.c.arguments_mac,
     partitions.c.arguments_payload,
+    partitions.c.cache_key,
+    partitions.c.cache_mac,
 )
 
 _LAST_COLUMNS = (
@@ -297,4 +299,6 @@ def _claim(row: Any, step: StepToRun, node_id: str, token: int) -> Claim:
         arguments_payload=row.arguments_payload,
         errors=row.errors,
         has_checkpoint=bool(row.has_checkpoint),
+        cache_key=row.cache_key,
+        cache_mac=None if row.cache_mac is None else bytes(row.cache_mac),
     )

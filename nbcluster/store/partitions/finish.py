@@ -27,11 +27,13 @@ from sqlalchemy.types import TypeEngine
 from nbcluster.lifecycle import ExitCode, PartitionStatus, Phase, sources
 from nbcluster.records import Claim, Finish
 from nbcluster.store import payloads
-from nbcluster.store.engine import Database
+from nbcluster.store.cached import CachedResults
+from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.checkpoints import Checkpoints
 from nbcluster.store.partitions.claim import PENDING, still
 from nbcluster.store.tables import attempts, logs, partitions, results
+from nbcluster.store.targets import Targets
 from nbcluster.store.wakeup import WORK, job_topic
 
 _FINISH_COLUMNS: dict[str, TypeEngine[Any]] = {
@@ -58,6 +60,8 @@ class Finishes:
         self._dialect = database.dialect
         self._events = EventLog(database)
         self._checkpoints = Checkpoints(database)
+        self._targets = Targets(database)
+        self._cached = CachedResults(database)
         self._finish = self._finish_statement()
         self._remember = self._remember_statement()
 
@@ -120,7 +124,9 @@ class Finishes:
             recorded = {row[0]: row[1] for row in connection.execute(self._finish, bound)}
             mine = [f for f in finishes if f.claim.partition_id in recorded]
             self._tell(connection, mine)
+            self._targets.write(connection, mine)
             self._write_results(connection, mine)
+            self._cached.give(connection, mine)
             self._write_attempts(connection, mine)
             self._write_checkpoints(
                 connection, mine, {one for one, has_checkpoint in recorded.items() if has_checkpoint}
@@ -135,7 +141,8 @@ class Finishes:
             self._database.announce(connection, topics)
             return before | set(recorded)
 
-        return self._database.write(work)
+        patience = BULK if any(finish.rows is not None for finish in finishes) else None
+        return self._database.write(work, patience=patience)
 
     def fenced(self, claims: Sequence[Claim]) -> None:
         """Record that these were moved while their node was out of touch, and that it drops what it computed."""
@@ -270,14 +277,19 @@ def _attempt_row(finish: Finish) -> dict[str, Any]:
 
 def _result_row(connection: Connection, finish: Finish) -> dict[str, Any]:
     assert finish.result is not None
-    inline = len(finish.result.values) <= payloads.INLINE
+    reference = finish.result.reference
+    inline = reference is None and len(finish.result.values) <= payloads.INLINE
+    if inline:
+        payload_id = None
+    else:
+        payload_id = payloads.put(connection, finish.result.values) if reference is None else reference.name
     return {
         "step_execution_id": finish.claim.partition_id,
         "attempt": finish.claim.attempt,
         "claim_token": finish.claim.token,
-        "size": len(finish.result.values),
+        "size": len(finish.result.values) if reference is None else reference.size,
         "body": finish.result.values if inline else None,
-        "payload_id": None if inline else payloads.put(connection, finish.result.values),
+        "payload_id": payload_id,
         "errors": finish.result.errors,
         "seconds": finish.result.seconds,
         "mac": finish.result.mac,

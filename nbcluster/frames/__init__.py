@@ -1,6 +1,7 @@
 """Rows as pandas frames: stable lower-case columns, UTC times, categories for states.
 
-The only module that imports pandas, and only when a frame is asked for.
+The room of pandas, imported only when a frame is asked for.  Here is what the store knows; what a job gave is in
+``items``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 from pandas.plotting import PlotAccessor
 
 from nbcluster.lifecycle import PartitionStatus
-from nbcluster.records import AttemptRow, ItemError, JobRow, Node, PartitionRow
+from nbcluster.records import AttemptRow, JobRow, Node, PartitionRow
 
 if TYPE_CHECKING:
     from nbcluster.plots.paper import Picture
@@ -259,55 +260,6 @@ def _state_of(timeline: pd.DataFrame, found: dict[str, Any]) -> str:
     if "STOP_REQUESTED" in phases:
         return "STOPPED"
     return "FAILED" if "FAILED" in phases else "COMPLETED"
-
-
-def items_frame(items: Iterable[Any]) -> pd.DataFrame:
-    """One row an input, in input order: input, value, error, partition, node, attempt, seconds.
-
-    ``error`` is None for a value and a text for a failure, so that a None value and a
-    failure look different.  ``value`` keeps the dtype of its values: whole numbers stay
-    whole beside errors (Int64).
-    """
-    listed = list(items)
-    frame = pd.DataFrame({"input": _column([item.input for item in listed])})
-    frame["value"] = _column([item.value for item in listed], [item.error is not None for item in listed])
-    frame["error"] = pd.Series([_error_text(item.error) for item in listed], dtype="object")
-    frame["partition"] = pd.Series([item.partition for item in listed], dtype="int64")
-    frame["node"] = pd.Series([item.node for item in listed], dtype="object")
-    frame["attempt"] = pd.Series([item.attempt for item in listed], dtype="int64")
-    frame["seconds"] = pd.Series([item.seconds for item in listed], dtype="float64")
-    return frame
-
-
-def _error_text(error: ItemError | None) -> str | None:
-    if error is None:
-        return None
-    return f"{error.error_type}: {error.message}" if error.message else error.error_type
-
-
-def _column(values: list[Any], missing: list[bool] | None = None) -> pd.Series[Any]:
-    """Values as a column: numbers, booleans and texts with their dtype, everything else as objects."""
-    kept = [value for value, gone in zip(values, missing, strict=True) if not gone] if missing else values
-    kinds = set(map(type, kept))
-    if missing and any(missing) and kinds in ({int}, {bool}):
-        return pd.Series([None if gone else v for v, gone in zip(values, missing, strict=True)]).astype(
-            "Int64" if kinds == {int} else "boolean"
-        )
-    if kinds and kinds <= {int, float, bool, str, type(None)} and len(kinds - {type(None)}) <= 1:
-        # None among numbers must stay None: pandas would make it NaN and the column float.
-        plain = type(None) not in kinds or kinds <= {float}
-        return pd.Series(values) if plain and kinds != {str} else pd.Series(values, dtype="object")
-    column = pd.Series([None] * len(values), dtype="object")
-    for place, value in enumerate(values):
-        column.iat[place] = value
-    return _inferred(column, kinds)
-
-
-def _inferred(column: pd.Series[Any], kinds: set[type]) -> pd.Series[Any]:
-    """Numbers of numpy, timestamps and the like get their dtype; frames, lists and dicts stay objects."""
-    if any(hasattr(kind, "__len__") for kind in kinds):
-        return column
-    return column.infer_objects()
 
 
 def errors_frame(items: Iterable[Any]) -> pd.DataFrame:

@@ -11,25 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbcluster.errors import InputError
-from nbcluster.partitioner import (
-    PER_SLOT,
-    UNSIZED_LIMIT,
-    Partitioner,
-    as_partitioner,
-    bounds,
-    choose_partitions,
-    frame,
-    items,
-    materialize,
-    ranges,
-    with_chunk,
-)
+from nbcluster.partitioners.base import PER_SLOT, Nodes, Part, Partitioner, bounds
+from nbcluster.partitioners.choosing import as_partitioner, cut
+from nbcluster.partitioners.frames import frame
+from nbcluster.partitioners.sequences import UNSIZED_LIMIT, items, materialize, ranges
 
 counts = st.integers(min_value=1, max_value=50)
 
 
+def parts_of(source: Partitioner, partitions: int = 4) -> list[Part]:
+    return source.parts(Nodes(1, partitions=partitions))
+
+
 def joined(source: Partitioner, partitions: int = 4) -> list[Any]:
-    return [item for part in source.parts(partitions) for item in part.value]
+    return [item for part in parts_of(source, partitions) for item in part.value]
 
 
 # --- what holds for every split ------------------------------------------------------------------
@@ -62,7 +57,7 @@ def test_chunks_are_full_but_for_the_last(total: int, chunk: int) -> None:
     ids=["nothing", "one", "one below", "as many as parts", "one above", "twice as many"],
 )
 def test_four_parts_of_so_many_items(total: int, sizes: list[int]) -> None:
-    parts = items(list(range(total))).parts(4)
+    parts = parts_of(items(list(range(total))), 4)
     assert [part.items for part in parts] == sizes
     assert [len(part.value) for part in parts] == sizes
 
@@ -80,27 +75,36 @@ def test_the_parts_of_a_range_are_the_range(start: int, stop: int, step: int, pa
 @given(st.lists(st.integers(), min_size=1, max_size=60), counts)
 def test_the_parts_of_a_frame_are_its_rows(column: list[int], partitions: int) -> None:
     data = pd.DataFrame({"n": pd.Series(column, dtype="object")})
-    parts = frame(data).parts(partitions)
+    parts = parts_of(frame(data), partitions)
     pd.testing.assert_frame_equal(pd.concat([part.value for part in parts]), data)
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=60), counts)
 def test_the_keys_of_a_split_are_unique(source: list[int], partitions: int) -> None:
-    keys = [part.key for part in items(source).parts(partitions)]
+    keys = [part.key for part in parts_of(items(source), partitions)]
     assert len(set(keys)) == len(keys)
 
 
 def test_four_parts_a_live_slot_unless_asked_otherwise() -> None:
-    assert choose_partitions(3, None) == 3 * PER_SLOT
-    assert choose_partitions(0, None) == PER_SLOT
-    assert choose_partitions(3, 7) == 7
+    assert Nodes(2, slots=3).partitions == 3 * PER_SLOT
+    assert Nodes(0, slots=0).partitions == PER_SLOT
+    assert Nodes(2, slots=3).wanting(7).partitions == 7
+    assert Nodes(2, slots=3).wanting(None).partitions == 3 * PER_SLOT
+
+
+def test_nodes_are_a_number_that_knows_their_slots() -> None:
+    nodes = Nodes(2, slots=8)
+    assert (nodes, nodes + 1, nodes.slots) == (2, 3, 8)
+    assert list(range(nodes)) == [0, 1]
+    assert Nodes.of(3).partitions == 3 * PER_SLOT
+    assert Nodes.of(nodes) is nodes
 
 
 # --- ranges --------------------------------------------------------------------------------------
 
 
 def test_a_part_of_a_range_is_a_range_named_by_its_ends() -> None:
-    first, second = ranges(1, 11, chunk=5).parts(99)
+    first, second = parts_of(ranges(1, 11, chunk=5), 99)
     assert (first.key, first.value) == ("1..5", range(1, 6))
     assert (second.key, second.value) == ("6..10", range(6, 11))
 
@@ -115,7 +119,7 @@ def test_a_step_of_zero_is_refused() -> None:
 
 
 def test_a_huge_range_is_split_without_being_made() -> None:
-    parts = ranges(0, 10**15).parts(8)
+    parts = parts_of(ranges(0, 10**15), 8)
     assert [part.items for part in parts] == [10**15 // 8] * 8
 
 
@@ -123,7 +127,7 @@ def test_a_split_shows_what_it_splits() -> None:
     assert repr(ranges(1, 11)) == "ranges(1, 11): 10 numbers"
     assert repr(ranges(10, 0, -2)) == "ranges(10, 0, -2): 5 numbers"
     assert repr(items(["ab"])) == "items: 1"
-    assert repr(frame(pd.DataFrame({"a": [1, 2]}), by="a")) == "frame: 2 rows x 1 columns by a"
+    assert repr(frame(pd.DataFrame({"a": [1, 2]}), by="a")) == "frame: 2 rows x 1 column by a"
 
 
 # --- plain iterables -----------------------------------------------------------------------------
@@ -212,36 +216,36 @@ FLIGHTS = pd.DataFrame({"carrier": ["UA", "AA", None, "UA", "DL"], "delay": [1.0
 
 
 def test_a_frame_is_split_by_rows() -> None:
-    parts = frame(FLIGHTS, rows=2).parts(99)
+    parts = parts_of(frame(FLIGHTS, rows=2), 99)
     assert [(part.key, part.items) for part in parts] == [("0..1", 2), ("2..3", 2), ("4..4", 1)]
     pd.testing.assert_frame_equal(parts[1].value, FLIGHTS.iloc[2:4])
 
 
 def test_a_frame_is_split_by_the_values_of_a_column_missing_ones_too() -> None:
-    parts = frame(FLIGHTS, by="carrier").parts(99)
+    parts = parts_of(frame(FLIGHTS, by="carrier"), 99)
     assert [(part.key, part.items) for part in parts] == [("0:AA", 1), ("1:DL", 1), ("2:UA", 2), ("3:nan", 1)]
     assert sorted(place for part in parts for place in part.value.index) == [0, 1, 2, 3, 4]
 
 
 def test_a_frame_is_split_by_several_columns() -> None:
-    parts = frame(FLIGHTS, by=["carrier", "delay"]).parts(99)
+    parts = parts_of(frame(FLIGHTS, by=["carrier", "delay"]), 99)
     assert len(parts) == 5
     assert sorted(place for part in parts for place in part.value.index) == [0, 1, 2, 3, 4]
 
 
 def test_values_with_the_same_text_are_parts_of_their_own() -> None:
     data = pd.DataFrame({"key": ["x" * 100 + "a", "x" * 100 + "b"]})
-    keys = [part.key for part in frame(data, by="key").parts(99)]
+    keys = [part.key for part in parts_of(frame(data, by="key"), 99)]
     assert len(set(keys)) == 2
 
 
 def test_categories_that_do_not_occur_make_no_part() -> None:
     data = pd.DataFrame({"key": pd.Categorical(["a", "a"], categories=["a", "b"])})
-    assert [part.key for part in frame(data, by="key").parts(99)] == ["0:a"]
+    assert [part.key for part in parts_of(frame(data, by="key"), 99)] == ["0:a"]
 
 
 def test_a_bare_frame_is_split_like_any_input() -> None:
-    assert [part.items for part in as_partitioner(FLIGHTS).parts(2)] == [2, 3]
+    assert [part.items for part in parts_of(as_partitioner(FLIGHTS), 2)] == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -267,31 +271,53 @@ def test_only_a_frame_is_a_frame() -> None:
 
 
 class Files(Partitioner):
-    """Two named files for each partition that is asked for."""
+    """Two named files for each node."""
 
-    def split(self, partitions: int) -> Iterator[Any]:
-        for number in range(partitions):
-            yield {"file": f"{number}.csv"}
+    def split(self, nodes: Nodes) -> Iterator[Any]:
+        for number in range(nodes * 2):
+            yield {"file": f"{number}.csv", "of": nodes.slots}
 
 
-def test_a_partitioner_of_the_users_own_is_told_how_many_and_gives_parts() -> None:
-    parts = as_partitioner(Files()).parts(3)
-    assert [(part.key, part.items) for part in parts] == [("part-0", 1), ("part-1", 1), ("part-2", 1)]
-    assert parts[2].value == {"file": "2.csv"}
+def test_a_partitioner_of_the_users_own_is_told_the_nodes_and_gives_parts() -> None:
+    parts = cut(as_partitioner(Files()), Nodes(2, slots=8))
+    assert [(part.key, part.items) for part in parts] == [(f"part-{number}", 1) for number in range(4)]
+    assert parts[2].value == {"file": "2.csv", "of": 8}
+
+
+def test_a_partitioner_of_the_users_own_is_told_how_many_parts_are_wanted() -> None:
+    wanted = []
+    cut(as_partitioner(lambda nodes: wanted.append(nodes.partitions) or [[1]]), Nodes(2, slots=8), partitions=5)
+    cut(as_partitioner(lambda nodes: wanted.append(nodes.partitions) or [[1]]), Nodes(2, slots=8))
+    assert wanted == [5, 32]
 
 
 def test_a_plain_function_is_a_partitioner() -> None:
-    parts = as_partitioner(lambda count: [[1, 2], [3], "abc"][:count]).parts(3)
+    parts = cut(as_partitioner(lambda nodes: [[1, 2], [3], "abc"][:nodes]), Nodes(3))
     assert [(part.items, part.value) for part in parts] == [(2, [1, 2]), (1, [3]), (1, "abc")]
+
+
+def test_a_split_that_gives_nothing_to_iterate_over_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^the partitioner gave a int; let it return or yield the parts$"):
+        cut(as_partitioner(lambda nodes: 5), Nodes(3))
+
+
+def test_the_class_of_a_partitioner_is_not_one() -> None:
+    with pytest.raises(InputError, match=r"^Files is a class of partitioners; make one of it: Files\(...\)$"):
+        as_partitioner(Files)
 
 
 @pytest.mark.parametrize("source", [ranges(0, 10), items(range(10)), frame(pd.DataFrame({"n": range(10)}))])
 def test_a_chunk_can_be_asked_for_later(source: Partitioner) -> None:
-    assert [part.items for part in with_chunk(source, 4).parts(99)] == [4, 4, 2]
-    assert with_chunk(source, None) is source
+    assert [part.items for part in cut(source, Nodes(9), chunk=4)] == [4, 4, 2]
+    assert [part.items for part in cut(source, Nodes(9), partitions=2)] == [5, 5]
 
 
 @pytest.mark.parametrize("source", [Files(), frame(FLIGHTS, by="carrier")])
 def test_a_partitioner_that_makes_its_own_parts_takes_no_chunk(source: Partitioner) -> None:
     with pytest.raises(InputError, match=r"^chunk= does not fit .*which makes its own parts$"):
-        with_chunk(source, 4)
+        cut(source, Nodes(9), chunk=4)
+
+
+def test_a_part_for_each_value_leaves_no_choice_of_how_many() -> None:
+    with pytest.raises(InputError, match=r"^partitions= does not fit .*which makes a part for each value$"):
+        cut(frame(FLIGHTS, by="carrier"), Nodes(9), partitions=2)

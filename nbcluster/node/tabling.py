@@ -1,0 +1,39 @@
+"""The child's side of a table: the values of a complete partition become rows, and each value its number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbcluster.errors import InputError
+from nbcluster.rows.encoding import Encoded, encode
+from nbcluster.rows.shaping import NoRows, shape
+from nbcluster.rows.target import Table
+
+REFUSED = "InputError"
+"""The type of the error that an item without rows has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tabled:
+    """What became of a partition's values: its rows, or why there are none.
+
+    ``complaints`` has the reason for each item that spoils them; with one, nothing is written.
+    """
+
+    counts: Sequence[int] = ()
+    rows: Encoded | None = None
+    complaints: dict[int, str] = field(default_factory=dict)
+
+
+def tabled(into: Table, values: Sequence[Any], form: str, limit: int) -> Tabled:
+    """The rows of a complete partition, in the ``form`` that the database takes, up to ``limit`` bytes."""
+    try:
+        found = shape(values)
+        return Tabled(found.counts, encode(found, form, limit))
+    except NoRows as error:
+        return Tabled(complaints={error.item: f"{error}; no row of its partition was written"})
+    except InputError as error:
+        message = f"{error}; no row of this partition was written into {into.name}"
+        return Tabled(complaints=dict.fromkeys(range(len(values)), message))

@@ -1,0 +1,70 @@
+"""Whether a process sees the file that was split elsewhere, and sees it as it was."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+from nbcluster import running
+from nbcluster.errors import FileChanged, FileNotSeen, UsageError
+
+_SAME_MOMENT = 2_000_000_000
+"""Nanoseconds that times of one file may differ by: some file systems keep whole or even seconds only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file as it was when it was split: absolute path, size in bytes, time of its last change in ns."""
+
+    path: str
+    size: int
+    changed: int
+
+    @classmethod
+    def at(cls, path: str) -> SeenFile:
+        """The file as it is now.  Raises OSError."""
+        found = os.stat(path)
+        return cls(path, found.st_size, found.st_mtime_ns)
+
+    def check(self) -> None:
+        """Raise FileNotSeen or FileChanged unless this process can read it as it was."""
+        try:
+            found = os.stat(self.path)
+        except OSError as error:
+            raise FileNotSeen(unseen(self.path, error)) from error
+        if not stat.S_ISREG(found.st_mode) or not os.access(self.path, os.R_OK):
+            raise FileNotSeen(f"{here()} may not read {self.path}: let the user that runs the node read it")
+        if found.st_size != self.size:
+            raise FileChanged(_changed(self.path, f"it had {self.size:,} bytes and has {found.st_size:,}"))
+        if abs(found.st_mtime_ns - self.changed) > _SAME_MOMENT:
+            raise FileChanged(
+                _changed(
+                    self.path, f"on {here()} it has another time of change; a copy needs the same (cp -p, rsync -a)"
+                )
+            )
+
+    def identity(self) -> tuple[str, int, int]:
+        """Path, size and time of change."""
+        return self.path, self.size, self.changed
+
+
+def unseen(path: str, error: OSError | None = None) -> str:
+    """The sentence for a file that this process cannot see."""
+    why = f" ({error.strerror})" if error is not None and not isinstance(error, FileNotFoundError) else ""
+    return (
+        f"{here()} cannot see {path}{why}: put it where every node sees it under the same path, or choose nodes by pin="
+    )
+
+
+def here() -> str:
+    """What messages call this process: its node, or its machine where no node runs it."""
+    try:
+        return running.current().node
+    except UsageError:
+        return socket.gethostname()
+
+
+def _changed(path: str, how: str) -> str:
+    return f"{path} has changed since it was split: {how}; run the job anew, which splits it as it is now"

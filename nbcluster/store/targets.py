@@ -1,0 +1,143 @@
+"""Rows of the user's, written in the transaction that makes their partition COMPLETED."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, insert, update
+from sqlalchemy.exc import DBAPIError
+
+from nbcluster.errors import DatabaseError, InputError
+from nbcluster.records import Finish, TableRows
+from nbcluster.rows import making
+from nbcluster.rows.target import split_name
+from nbcluster.store.engine import Database
+from nbcluster.store.tables import targets
+
+_KEPT = 64
+"""Targets whose columns are remembered: a node writes into few at a time."""
+
+_Key = tuple[str, str]
+
+
+class TableRefused(DatabaseError):
+    """A table does not take the rows of a partition, or a statement of its function: nothing of it was written."""
+
+
+class Targets:
+    """``batch_targets``, and the tables that it names."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+        self._known: OrderedDict[_Key, list[making.TableColumn]] = OrderedDict()
+
+    def create(self, connection: Connection, uid: str, step: str, table: str, if_exists: str) -> None:
+        """Note where a new step writes.  Raises InputError when the table is there and must not be."""
+        name = split_name(table)
+        if if_exists == "fail" and making.exists(connection, name):
+            raise InputError(
+                f"there is a table {table} already; if_exists='append' adds rows to it, 'replace' drops it first"
+            )
+        connection.execute(
+            insert(targets).values(job_uid=uid, step_name=step, table_name=table, if_exists=if_exists, made=0)
+        )
+
+    def write(self, connection: Connection, finishes: Iterable[Finish]) -> None:
+        """Write the rows of partitions that this transaction has just made COMPLETED.
+
+        Raises TableRefused, naming partition and column, and DBAPIError for what may pass.
+        """
+        having = sorted((finish for finish in finishes if finish.rows is not None), key=_target)
+        for _, group in groupby(having, _target):
+            together = list(group)
+            try:
+                self._write(connection, together)
+            except InputError as error:
+                raise TableRefused(f"{_which(together)}: {error}; none of its rows were written") from error
+            except DBAPIError as error:
+                self.forget(together)
+                if self._dialect.is_transient(error) or self._dialect.leads_nowhere(error):
+                    raise
+                raise TableRefused(
+                    f"{_which(together)}: table {together[0].claim.step.into_table} refused its rows, and none were "
+                    f"written: {self._dialect.said(error)}"
+                ) from error
+
+    def forget(self, finishes: Iterable[Finish]) -> None:
+        """Look at these tables anew before the next rows: somebody may have changed them."""
+        for finish in finishes:
+            self._known.pop((finish.claim.step.uid, finish.claim.step.name), None)
+
+    def _write(self, connection: Connection, together: Sequence[Finish]) -> None:
+        rows = _rows(together[0])
+        if not rows.columns:
+            return
+        columns = self._ready(connection, together[0], rows)
+        table = str(together[0].claim.step.into_table)
+        names = making.check(table, columns, rows.columns, loosely=self._dialect.name in making.LOOSE)
+        bodies = [_rows(finish).body for finish in together if _rows(finish).count]
+        self._dialect.insert_rows(connection, split_name(table), rows.columns, names, bodies)
+
+    def _ready(self, connection: Connection, finish: Finish, rows: TableRows) -> list[making.TableColumn]:
+        """The columns of the table, which the first partition makes."""
+        step = finish.claim.step
+        key = (step.uid, step.name)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        name = split_name(step.into_table)
+        if self._is_first(connection, key, rows):
+            self._make(connection, key, rows)
+            # Not remembered: another partition may yet spoil this transaction, and the table with it.
+            return making.columns_of(connection, name)
+        if not making.exists(connection, name):
+            raise InputError(f"table {step.into_table}, into which the job writes, was dropped meanwhile")
+        self._known[key] = making.columns_of(connection, name)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+    def _is_first(self, connection: Connection, key: _Key, rows: TableRows) -> bool:
+        """Whether nobody has made the table ready; who has not committed yet is waited for."""
+        statement = (
+            update(targets)
+            .where(targets.c.job_uid == key[0], targets.c.step_name == key[1], targets.c.made == 0)
+            .values(made=1, columns=json.dumps(rows.columns))
+        )
+        return bool(connection.execute(statement).rowcount)
+
+    def _make(self, connection: Connection, key: _Key, rows: TableRows) -> None:
+        row = connection.execute(
+            targets.select().where(targets.c.job_uid == key[0], targets.c.step_name == key[1])
+        ).one()
+        name = split_name(row.table_name)
+        self._dialect.lock_name(connection, row.table_name)  # of two jobs that make it, the second finds it
+        there = making.exists(connection, name)
+        if there and row.if_exists == "fail":
+            raise InputError(
+                f"there is a table {row.table_name} by now, which was not there when the job was submitted; "
+                "if_exists='append' adds rows to it, 'replace' drops it first"
+            )
+        if there and row.if_exists == "replace":
+            making.drop(connection, name)
+        if not there or row.if_exists == "replace":
+            making.make(connection, name, rows.columns)
+
+
+def _rows(finish: Finish) -> TableRows:
+    assert finish.rows is not None
+    return finish.rows
+
+
+def _target(finish: Finish) -> tuple[str, str, Sequence[tuple[str, str]]]:
+    step = finish.claim.step
+    return step.uid, step.name, _rows(finish).columns
+
+
+def _which(finishes: Sequence[Finish]) -> str:
+    indexes = [finish.claim.index for finish in finishes]
+    return f"partition {indexes[0]}" if len(indexes) == 1 else f"partitions {', '.join(map(str, indexes))}"
