@@ -119,17 +119,19 @@ def row_by_row(connection: Connection, source: Source, fields: Sequence[Field]) 
         *(func.coalesce(type_coerce(one.expression, BigInteger), MISSING) if one.kind in whole else one.expression
           for one in fields)
     ).select_from(source.rows).where(*source.where)  # fmt: skip
+    for flat in flat_values(connection, statement, len(fields)):
+        yield [as_array(flat[place :: len(fields)], one.kind) for place, one in enumerate(fields)]
+
+
+def flat_values(connection: Connection, statement: Select[Any], width: int) -> Iterator[list[Any]]:
+    """The values of rows of so many columns, one row behind the other, in portions, as the driver gives them."""
     # Past SQLAlchemy's rows, which cost more than all the rest.  A row is gone again before the next one comes, so that
     # the garbage collector has nothing to look through.
     cursor: Any = connection.execute(statement).cursor
     values: Iterator[Any] = chain.from_iterable(cursor)
-    while flat := _next(connection, values, len(fields), statement):
-        yield [as_array(flat[place :: len(fields)], one.kind) for place, one in enumerate(fields)]
-
-
-def _next(connection: Connection, values: Iterator[Any], width: int, statement: Select[Any]) -> list[Any]:
     driver: Any = connection.dialect.loaded_dbapi
     try:
-        return list(islice(values, _ROWS * width))
+        while flat := list(islice(values, _ROWS * width)):
+            yield flat
     except driver.Error as error:  # nobody has wrapped it yet
         raise DBAPIError.instance(str(statement), None, error, driver.Error) from error

@@ -208,3 +208,32 @@ def test_the_command_line_takes_parameters(cluster: Any, job: Any, capsys: Any) 
     for wrong in (["--param", "name"], ["--param", "name=a", "--param", "name=b"], ["--param", "name=a"]):
         assert main([*question, *wrong, *url]) == 2
         assert "param" in capsys.readouterr().err
+
+
+def test_tables_of_ones_own_in_the_same_database_are_tables(cluster: Any, job: Any) -> None:
+    def make(connection: Any) -> None:
+        connection.exec_driver_sql(
+            'CREATE TABLE scores (n BIGINT, half DOUBLE PRECISION, "of what" TEXT, good BOOLEAN)'
+        )
+        for n in range(3):
+            connection.exec_driver_sql(f"INSERT INTO scores VALUES ({n}, {n / 2}, 'it''s {n}', {n == 1})")
+        connection.exec_driver_sql("INSERT INTO scores (n) VALUES (3)")
+
+    database = cluster.store.database
+    database.write(make)
+    try:
+        found = cluster.sql('SELECT n, half, "of what" AS what, good FROM Scores ORDER BY n')
+        assert found["n"].tolist() == [0, 1, 2, 3]
+        assert found["half"].iloc[:3].tolist() == [0.0, 0.5, 1.0]
+        assert found["half"].isna().tolist() == found["good"].isna().tolist() == [False] * 3 + [True]
+        assert found["what"].iloc[1] == "it's 1"
+        assert cluster.sql("SELECT sum(half) AS s FROM scores WHERE good")["s"].tolist() == [0.5]
+        joined = "SELECT count(*) AS n FROM scores JOIN partitions p ON p.partition = n WHERE p.name = 'sevenths'"
+        assert cluster.sql(joined)["n"].tolist() == [4]
+        assert cluster.sql("SELECT count(*) AS n FROM scores")["n"].tolist() == [4]
+    finally:
+        database.write(lambda connection: connection.exec_driver_sql("DROP TABLE scores"))
+    with pytest.raises(InputError, match="SQL: there is no table scores"):
+        cluster.sql("SELECT * FROM scores")
+    with pytest.raises(InputError, match="SQL: there is no table batch_partitions"):
+        cluster.sql("SELECT * FROM batch_partitions")
