@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
+    from nbcluster.sharing import Shared as Shared
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOMES = {
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),
+    "sharing": ("Shared",),
     "outcome": ("JobOutcome", "PartitionOutcome"),
     "partitioners.base": ("Nodes", "Partitioner"),
     "partitioners.choosing": ("partitioner",),

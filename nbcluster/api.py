@@ -24,6 +24,7 @@ from nbcluster.overseeing import Overseeing
 from nbcluster.partitioners.base import Nodes
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
+from nbcluster.sharing import Shared, add_source
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.submitting.options import Options, options_from, rules_of
 from nbcluster.submitting.storing import candidates, only_step, row_of, store_job
@@ -89,6 +90,7 @@ class Cluster(Overseeing):
         self._joining = threading.Lock()
         self._closed = False
         self._local = LocalNodes(settings.url, store.url)
+        add_source(self._fetch_shared)
         # At the interpreter's end our row goes at once, so that others take our jobs over without a wait.
         atexit.register(_close_if_alive, weakref.ref(self))
 
@@ -201,6 +203,23 @@ class Cluster(Overseeing):
         workers = self.workers()
         prepared = prepare(function, source, mode, options, self.nodes_for(options, workers), self.settings)
         return self.submit_prepared(prepared, workers, announce=options.announce)
+
+    def share(self, value: Any) -> Shared:
+        """Store a large input once, for functions that read it: ``big = nc.share(df)``, and ``big.value`` in them.
+
+        What travels with functions and arguments is small then.  Each node fetches the value once, when
+        it is first used there, and its processes share the memory.  An equal value is not stored twice.
+        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``.  Raises
+        CannotPickle or ValueNotStored.
+        """
+        from nbcluster.submitting.shares import share
+
+        return share(self.store, value)
+
+    def _fetch_shared(self, shared_id: str) -> payload.Body | None:
+        from nbcluster.submitting.shares import fetch
+
+        return None if self._closed else fetch(self.store, shared_id)
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """A job of several steps, to be said step by step and then ``run()``."""

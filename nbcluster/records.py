@@ -16,6 +16,7 @@ from nbcluster.lifecycle import (
     StepKind,
     StopRequest,
 )
+from nbcluster.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,8 @@ class Finish:
     log: bytes = b""
     rows: TableRows | None = None
     """What a COMPLETED partition writes into the table of its step."""
+    statements: tuple[Statement, ...] = ()
+    """What its function gave to its connection."""
     cached_mac: bytes | None = None
     """The signature under which other jobs may take the result over; None when they may not."""
 

@@ -124,6 +124,16 @@ def is_genuine(signer: Signer, cached: CachedResult) -> bool:
     return hmac.compare_digest(cached.mac, sign_cached(signer, *maker, key=cached.key))
 
 
+def sign_shared(signer: Signer, shared_id: str, size: int) -> bytes:
+    """What proves that somebody with the key shared the bytes of this SHA-256."""
+    return signer.sign("shared value", shared_id, size, body=b"")
+
+
+def check_shared(signer: Signer, mac: bytes, shared_id: str, size: int) -> None:
+    """Raise SignatureError unless somebody with the key shared the bytes of this SHA-256."""
+    signer.check(mac, "shared value", shared_id, size, body=b"")
+
+
 def _field(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
     return len(data).to_bytes(4, "big") + data

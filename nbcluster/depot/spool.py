@@ -124,9 +124,9 @@ def whole(raw: Any) -> Callable[[Any], object]:
     return write
 
 
-def mapped(path: str | os.PathLike[str]) -> memoryview:
-    """A file as memory that may be written to without changing the file."""
+def mapped(path: str | os.PathLike[str], *, writable: bool = True) -> memoryview:
+    """A file as memory that may be written to without changing the file; or that may not be written to."""
     import mmap  # only where large values are
 
     with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if writable else mmap.ACCESS_READ))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
+import stat
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +106,29 @@ class Save:
     claim: Claim
     number: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A shared value that a running function uses; its child waits for the answer to ``number``."""
+
+    claim: Claim
+    number: int
+    shared_id: str
+
+
+def with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values lie in the file that the child was given for them."""
+    if "file" not in head:
+        return tuple(blobs)
+    told, room = head["file"], call.room
+    size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
+    if room is None or len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("a file that nobody asked for")
+    found = os.lstat(room.path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        raise ValueError("a file that is not as it says")
+    return (Filed(room, size, digest), *blobs[1:])
 
 
 def death_by(code: int) -> str:

@@ -149,6 +149,8 @@ def _run(
             interrupt.armed = False
             set_current(None)
         outcome, parts = run.outcome(head["max_result"], head.get("room"), head.get("large", 0))
+    if line is not None and len(line.connection):
+        _add_statements(outcome, parts, line.connection.close())
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
@@ -156,6 +158,15 @@ def _run(
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT,
     }
     return outcome, parts
+
+
+def _add_statements(outcome: dict[str, Any], parts: list[bytes], statements: bytes) -> None:
+    """What the function gave to its connection: for the node, or a reason to compute all items again."""
+    if outcome["exit_code"] == "COMPLETED":
+        outcome["statements"] = True
+        parts.append(statements)
+    else:
+        outcome["again"] = True
 
 
 class _Run:
@@ -256,6 +267,8 @@ class _Run:
             return
         if made.complaints:
             self._refuse(made.complaints, REFUSED, "FAILED")
+            if made.raised:
+                self._raised[made.raised[0]] = list(made.raised)
         else:
             self._values, self._rows = list(made.counts), made.rows
 

@@ -52,6 +52,10 @@ class Porter:
         """Remove a value that was stored for nothing."""
         self._ask(lambda: self._drop(reference))
 
+    def carry(self, errand: Callable[[], None]) -> None:
+        """Do this in one of the threads; again and again while it raises DatabaseError."""
+        self._ask(errand)
+
     def sweep(self) -> None:
         """Remove what others stored for nothing and could not remove themselves."""
         self._ask(self._sweep)

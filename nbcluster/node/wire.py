@@ -17,14 +17,14 @@ _FIXED = struct.Struct("!II")
 _LENGTH = struct.Struct("!Q")
 
 MODULES, FUNCTION, RUN, SAVED = "modules", "function", "run", "saved"
-"""Node to child: here are modules; here is a function, that may need some of those; run this partition; what you sent
-to be saved is stored (or not: why)."""
+"""Node to child: here are modules; here is a function, that may need some of those; run this partition; what you asked
+for is done (or not: why)."""
 
 KEPT_FUNCTIONS = 8
 """Functions, and archives of modules, that a child keeps; the oldest goes first, on both sides alike."""
 
-READY, OUTCOME, SAVE = "ready", "outcome", "save"
-"""Child to node: I am up; this is how it ended; store this for the next attempt and tell me."""
+READY, OUTCOME, SAVE, NEED = "ready", "outcome", "save", "need"
+"""Child to node: I am up; this is how it ended; store this for the next attempt; where does this shared value lie?"""
 
 
 Blob = bytes | os.PathLike[str]

@@ -23,6 +23,7 @@ from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
 from nbcluster.node.porter import Porter
 from nbcluster.node.preparing import Preparing
 from nbcluster.node.reporting import Reporting
+from nbcluster.node.sharing import Sharing
 from nbcluster.records import Claim, Finish, NewNode
 from nbcluster.store import Store
 
@@ -47,6 +48,7 @@ class Worker:
         self._in_touch = in_touch
         self._node_id = node.node_id
         self._reporting = Reporting(store, executor, self._holds)
+        self._sharing = Sharing(store, executor, self._porter)
         self._stops: dict[int, StopRequest] = {}
         self._retries_at: list[float] = []
         self._revalidate = False
@@ -106,6 +108,7 @@ class Worker:
             self._drop_moved()
         outcomes = self._executor.take_outcomes()
         outcomes += self._porter.take_outcomes()
+        self._sharing.collect()
         self._reporting.collect()  # after the outcomes, and stored before them: whoever saved had not ended yet
         self._conclude(outcomes)
         self._reporting.save()

@@ -32,6 +32,7 @@ from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.shared import SharedInputs
 from nbcluster.store.spans import Spans
 from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
@@ -70,6 +71,7 @@ class Store:
     outcomes: Outcomes
     transport: Transport
     cached: CachedResults
+    shared: SharedInputs
     views: Views
     standings: Standings
     overviews: Overviews
@@ -197,6 +199,7 @@ def open_store(
         outcomes=Outcomes(database),
         transport=Transport(database, signer, Path(spool) if spool else state_directory() / "spool", large_value),
         cached=CachedResults(database),
+        shared=SharedInputs(database),
         views=Views(database),
         standings=Standings(database),
         overviews=Overviews(database),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nbcluster.config import Settings
-from nbcluster.errors import UnknownJob
+from nbcluster.errors import InputError, UnknownJob
 from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
@@ -151,6 +151,8 @@ def _parameters(prepared: Prepared) -> tuple[tuple[str, str, bool], ...]:
         rows += [(f"{at}code"[:100], step.code_id, True), (f"{at}mode"[:100], step.mode, True)]
         if step.inputs_id:
             rows.append((f"{at}inputs"[:100], step.inputs_id, True))
+        if step.into is not None:
+            rows.append((f"{at}into"[:100], repr(step.into), True))
         rows.append((f"{at}strategy"[:100], _strategy_name(step), False))
     rows.append(("user", user_name(), False))
     return tuple({name: (name, value, known) for name, value, known in rows}.values())
@@ -176,6 +178,10 @@ def _step(
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
+    if step.into is not None and step.into.url is not None and sent.store.database.is_at(step.into.url):
+        raise InputError(
+            f"that is the cluster's own database: write into={step.into.name!r}, and each row is there exactly once"
+        )
     mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
     modules = step.modules
     return NewStep(

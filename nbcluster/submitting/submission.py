@@ -144,6 +144,11 @@ def prepare_step(
     strategy = choose_strategy(options.strategy, options.nodes)
     rules = rules_of(options)
     into = target_of(options.into, options.if_exists)
+    if into is not None and caches(options):
+        raise InputError(
+            f"cache=True takes results over without running anything, which would write no row into {into.name!r}; "
+            "leave cache= or into= away"
+        )
     parts, given = _split(source, mode, options, nodes)
     step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
     with payload.noticing() as named:

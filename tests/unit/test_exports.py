@@ -9,7 +9,7 @@ import nbcluster as nb
 PUBLIC = {
     "__version__",
     # the cluster and its jobs
-    "connect", "Cluster", "JobHandle",
+    "connect", "Cluster", "JobHandle", "Shared",
     # examining it
     "doctor", "Diagnosis", "Finding",
     # jobs of several steps, and what callbacks are told
@@ -17,7 +17,7 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges",
+    "Partitioner", "Nodes", "partitioner", "csv", "dates", "parquet", "files", "frame", "grid", "items", "ranges",
     # where rows go
     "table",
     # errors

@@ -29,6 +29,7 @@ from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.statements import Statement, rendered
 from nbcluster.store import bulk
 
 
@@ -36,6 +37,8 @@ class Dialect(ABC):
     """One database's answers.  Knows no status word and no rule of nbcluster."""
 
     name: str
+    port: ClassVar[int | None] = None
+    """The port of a URL that names none."""
     reading: ClassVar[dict[str, Any]] = {}
     """Execution options of a connection that only reads."""
 
@@ -211,6 +214,11 @@ class Dialect(ABC):
         """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
         for body in bodies:
             making.insert_json(connection, name, columns, names, body)
+
+    def execute(self, connection: Connection, statement: Statement) -> None:
+        """Execute a statement of the user's."""
+        sql, _ = rendered(statement.sql.replace("%", "%%"), lambda name: f"%({name})s")
+        connection.exec_driver_sql(sql, [dict(row) for row in statement.rows])
 
     def lock_name(self, connection: Connection, name: str) -> None:  # noqa: B027 -- one writer at a time needs none
         """Until the transaction ends nobody else makes or drops the table of that name."""

@@ -67,6 +67,7 @@ class PostgreSQL(Dialect):
     """The lab's server: what PostgreSQL answers."""
 
     name = "postgresql"
+    port: ClassVar[int | None] = 5432
     # A read needs no transaction: without BEGIN and COMMIT it costs one round trip instead of three.
     reading: ClassVar[dict[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
     rows_form: ClassVar[str] = encoding.COPY

@@ -125,6 +125,7 @@ class Finishes:
             mine = [f for f in finishes if f.claim.partition_id in recorded]
             self._tell(connection, mine)
             self._targets.write(connection, mine)
+            self._targets.execute(connection, mine)
             self._write_results(connection, mine)
             self._cached.give(connection, mine)
             self._write_attempts(connection, mine)
@@ -141,7 +142,7 @@ class Finishes:
             self._database.announce(connection, topics)
             return before | set(recorded)
 
-        patience = BULK if any(finish.rows is not None for finish in finishes) else None
+        patience = BULK if any(finish.rows is not None or finish.statements for finish in finishes) else None
         return self._database.write(work, patience=patience)
 
     def fenced(self, claims: Sequence[Claim]) -> None:
