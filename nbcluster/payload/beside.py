@@ -87,6 +87,13 @@ def digest_of(names: Iterable[str]) -> bytes:
     return told.digest()
 
 
+def packages_beside(names: Iterable[str]) -> set[str]:
+    """The installed packages that the modules that come with these names import."""
+    tops = {name.partition(".")[0] for one in beside(names) for name in _imports_of(one)} - sys.stdlib_module_names
+    places = {top: _located(top) for top in tops}
+    return {top for top, place in places.items() if place is not None and _is_installed(place.file)}
+
+
 def same_here(bundle: Bundle) -> bool:
     """Whether this process would import the very texts of a bundle, and has imported no others."""
     for name, theirs in bundle.texts.items():
