@@ -46,7 +46,7 @@ class NoChildren:
     def running(self) -> list[Any]:
         return []
 
-    take_outcomes = take_saves = progress = running
+    take_outcomes = take_saves = take_needs = progress = running
 
     def submit(self, *_: Any) -> None:
         raise AssertionError("a member claimed what it may not run")

@@ -39,16 +39,19 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.base import Nodes as Nodes
     from nbcluster.partitioners.base import Partitioner as Partitioner
     from nbcluster.partitioners.choosing import partitioner as partitioner
+    from nbcluster.partitioners.csv import csv as csv
     from nbcluster.partitioners.dates import dates as dates
     from nbcluster.partitioners.files import files as files
     from nbcluster.partitioners.frames import frame as frame
     from nbcluster.partitioners.grid import grid as grid
+    from nbcluster.partitioners.parquet import parquet as parquet
     from nbcluster.partitioners.sequences import items as items
     from nbcluster.partitioners.sequences import ranges as ranges
     from nbcluster.pipeline import Pipeline as Pipeline
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
     from nbcluster.running import current as current
+    from nbcluster.sharing import Shared as Shared
 
 __version__ = "0.1.0"
 
@@ -60,13 +63,16 @@ _HOMES = {
     "handle": ("JobHandle",),
     "looking": ("StepHandle",),
     "pipeline": ("Pipeline",),
+    "sharing": ("Shared",),
     "outcome": ("JobOutcome", "PartitionOutcome"),
     "partitioners.base": ("Nodes", "Partitioner"),
     "partitioners.choosing": ("partitioner",),
+    "partitioners.csv": ("csv",),
     "partitioners.dates": ("dates",),
     "partitioners.files": ("files",),
     "partitioners.frames": ("frame",),
     "partitioners.grid": ("grid",),
+    "partitioners.parquet": ("parquet",),
     "partitioners.sequences": ("items", "ranges"),
     "errors": (
         "CannotPickle",
@@ -92,6 +98,8 @@ _HOMES = {
         "TooLarge",
         "UnknownJob",
         "UsageError",
+        "ValueLost",
+        "ValueNotStored",
         "WaitTimeout",
     ),
     "notebook.extension": ("load_ipython_extension", "unload_ipython_extension"),

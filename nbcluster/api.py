@@ -24,6 +24,7 @@ from nbcluster.overseeing import Overseeing
 from nbcluster.partitioners.base import Nodes
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
+from nbcluster.sharing import Shared, add_source
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.submitting.options import Options, options_from, rules_of
 from nbcluster.submitting.storing import candidates, only_step, row_of, store_job
@@ -58,7 +59,10 @@ def visit(url: str | None = None, **settings: Any) -> Cluster:
     """Like ``connect``, for a process that looks or gives an order and soon ends: it looks after no job of others."""
     given = {"url": url, **settings}
     chosen = load_settings(given)
-    store = open_store(chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3)
+    store = open_store(
+        chosen.url, initialize=chosen.initialize_schema, key_file=chosen.key_file, pool_size=3,
+        spool=chosen.spool, large_value=chosen.large_value,
+    )  # fmt: skip
     return Cluster(store, chosen, origin_of("url", given))
 
 
@@ -86,6 +90,7 @@ class Cluster(Overseeing):
         self._joining = threading.Lock()
         self._closed = False
         self._local = LocalNodes(settings.url, store.url)
+        add_source(self._fetch_shared)
         # At the interpreter's end our row goes at once, so that others take our jobs over without a wait.
         atexit.register(_close_if_alive, weakref.ref(self))
 
@@ -144,7 +149,8 @@ class Cluster(Overseeing):
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
-        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``.
+        ``pin``; ``aggregate``, ``on_success`` and ``on_failure``, which run on a node; ``fresh``; ``cache``;
+        ``results``, where values above ``large_value`` travel (``file:///share/values``, ``s3://bucket/folder``).
 
         Modules beside the notebook travel by themselves, with what they import, as they are in their
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;
@@ -197,6 +203,23 @@ class Cluster(Overseeing):
         workers = self.workers()
         prepared = prepare(function, source, mode, options, self.nodes_for(options, workers), self.settings)
         return self.submit_prepared(prepared, workers, announce=options.announce)
+
+    def share(self, value: Any) -> Shared:
+        """Store a large input once, for functions that read it: ``big = nc.share(df)``, and ``big.value`` in them.
+
+        What travels with functions and arguments is small then.  Each node fetches the value once, when
+        it is first used there, and its processes share the memory.  An equal value is not stored twice.
+        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``.  Raises
+        CannotPickle or ValueNotStored.
+        """
+        from nbcluster.submitting.shares import share
+
+        return share(self.store, value)
+
+    def _fetch_shared(self, shared_id: str) -> payload.Body | None:
+        from nbcluster.submitting.shares import fetch
+
+        return None if self._closed else fetch(self.store, shared_id)
 
     def pipeline(self, name: str | None = None) -> Pipeline:
         """A job of several steps, to be said step by step and then ``run()``."""

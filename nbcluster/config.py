@@ -23,6 +23,9 @@ from typing import Any
 from nbcluster.errors import ConfigError
 from nbcluster.labels import parse_labels
 
+LARGE_VALUE = 10**6
+"""Bytes above which a value is large unless a setting says otherwise."""
+
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kMGT]i?)?B?)", re.IGNORECASE)
@@ -190,6 +193,13 @@ class Settings:
     )
     max_capture: int = _setting(parse_size, 64 * 10**6, "largest function with everything it captured")
     max_result: int = _setting(parse_size, 10**9, "largest result of one partition")
+    large_value: int = _setting(
+        parse_size, LARGE_VALUE, "size above which a value travels as a file, or as a stream of its own to a server"
+    )
+    results: str = _setting(
+        _text, "", "where large values travel: file:///share/values or s3://bucket/folder; the database when empty"
+    )
+    spool: str = _setting(_text, "", "folder for large values on their way; in the user's state folder when empty")
     max_log: int = _setting(parse_size, 10**6, "output kept of one attempt")
     key_file: str = _setting(_text, "", "file with the cluster's signing key")
     display: str = _setting(

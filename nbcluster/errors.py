@@ -10,7 +10,9 @@
     │   │   └── FileChanged     a file of the input that is not what was split
     │   ├── PayloadError        a function, argument or result that cannot travel
     │   │   ├── CannotPickle
-    │   │   └── TooLarge
+    │   │   ├── TooLarge
+    │   │   ├── ValueNotStored  a large value found no place where large values travel
+    │   │   └── ValueLost       a large value is not there any more, or not to be reached from here
     │   └── UnknownJob
     ├── DatabaseError           the meeting place
     │   ├── DatabaseUnreachable (exit code 3)
@@ -75,6 +77,14 @@ class CannotPickle(PayloadError, TypeError):
 
 class TooLarge(PayloadError, ValueError):
     """A captured object, argument or result is above its limit."""
+
+
+class ValueNotStored(PayloadError):
+    """A large value cannot be written where large values travel."""
+
+
+class ValueLost(PayloadError):
+    """A large value cannot be read from where it was stored."""
 
 
 class UnknownJob(UsageError, LookupError):

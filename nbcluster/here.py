@@ -11,6 +11,7 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.node import calling
 from nbcluster.running import Current, set_current
+from nbcluster.statements import Recorder
 
 _OURS = "nbcluster."
 _LONGEST_INPUT = 200
@@ -24,6 +25,7 @@ class Here:
     def __init__(self, limit: int, checkpoint: bytes | None = None) -> None:
         self._limit = limit
         self._checkpoint = checkpoint
+        self.connection = Recorder(limit)
 
     @property
     def checkpoint(self) -> Any:
@@ -32,6 +34,9 @@ class Here:
 
     def progress(self, fraction: float, message: str) -> None:
         """Goes nowhere."""
+
+    def shared(self, _shared_id: str) -> None:
+        """Nobody brings it here: this process reads it itself."""
 
     def save(self, value: Any) -> None:
         """Complain as a node would; the value goes nowhere."""
@@ -48,7 +53,7 @@ class Call:
     what: str
     mode: str
     shipped: payload.Shipped
-    inputs: Sequence[bytes]
+    inputs: Sequence[payload.Body]
     current: Current
     line: Here
     first_item: int = 0

@@ -25,6 +25,8 @@ class NewPartition:
     cache_mac: bytes | None = None
     cached: CachedResult | None = None
     """The result that it takes over instead of being run, if that is still there when it is stored."""
+    arguments_payload: str | None = None
+    """Refers to large arguments, which are stored already; the body of ``arguments`` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _STEP_OPTIONS = (
     "chunk", "partitions", "strategy", "nodes", "transferable", "max_capture", "retries", "retry_on", "retry_wait",
-    "timeout", "require", "pin", "ship", "into", "if_exists", "cache",
+    "timeout", "require", "pin", "ship", "into", "if_exists", "results", "cache",
 )  # fmt: skip
 
 After = str | Iterable[str] | None
@@ -100,7 +100,7 @@ class Pipeline:
         of = before[0] if len(before) == 1 else None
         mode = payload.CALL if of is None else payload.VALUES
         step = self._packed_local(name, mode, function)
-        given = None if of is not None else (payload.dump(((), {})),)
+        given = None if of is not None else (payload.pack(((), {})),)
         return self._add(
             replace(step, parts=(Part(name, 1, None),), arguments=given, after=before, input_of=of, own=function)
         )

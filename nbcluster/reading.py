@@ -11,8 +11,7 @@ from typing import Any
 from nbcluster import payload
 from nbcluster.errors import PayloadError, SignatureError
 from nbcluster.lifecycle import ExitCode
-from nbcluster.records import ItemError, JobRow, StoredResult
-from nbcluster.signing import check_result
+from nbcluster.records import ItemError, JobRow, Reference, Signed, StoredResult
 from nbcluster.store import Store
 
 BATCH = 256
@@ -35,6 +34,8 @@ class Item:
     node: str | None
     attempt: int
     seconds: float
+    size: int = 0
+    """Its share of the bytes that the values of its partition have in the store."""
 
 
 class ResultReader:
@@ -74,8 +75,8 @@ class ResultReader:
             if stored.result is None:
                 continue
             try:
-                check_result(self._store.signer, self._job.uid, before, stored)
-                values = payload.unpack(stored.result.values, f"the result of partition {stored.index} of {before}")
+                body = self._store.transport.values(self._job.uid, before, stored)
+                values = payload.unpack(body, f"the result of partition {stored.index} of {before}")
             except (SignatureError, PayloadError):
                 continue
             found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
@@ -83,6 +84,7 @@ class ResultReader:
 
     def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
         values, seconds, errors = self._values(stored) if opened else self._closed(stored)
+        size = 0 if stored.result is None else len(stored.result.values) // max(1, stored.items)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -93,6 +95,7 @@ class ResultReader:
                 node=stored.node,
                 attempt=stored.attempt,
                 seconds=seconds[place],
+                size=size,
             )
 
     def errors(self, indexes: Sequence[int], first_items: Sequence[int]) -> Iterator[Item]:
@@ -116,8 +119,8 @@ class ResultReader:
         if stored.result is None:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
         try:
-            check_result(self._store.signer, self._job.uid, self._job.step_name, stored)
-            values = payload.unpack(stored.result.values, f"the result of partition {stored.index}")
+            body = self._store.transport.values(self._job.uid, self._job.step_name, stored)
+            values = payload.unpack(body, f"the result of partition {stored.index}")
         except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
             kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
             return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
@@ -133,11 +136,8 @@ class ResultReader:
 
     def _inputs(self, stored: StoredResult) -> Sequence[Any]:
         assert stored.arguments is not None
-        body = stored.arguments.body
         try:
-            self._store.signer.check(
-                stored.arguments.mac, "arguments", self._job.uid, self._job.step_name, stored.index, body=body
-            )
+            body = self._arguments(stored, stored.arguments, stored.arguments_reference)
             given = payload.unpack(body, f"the arguments of partition {stored.index}")
         except (SignatureError, PayloadError):
             return [None] * stored.items
@@ -149,6 +149,15 @@ class ResultReader:
         if hasattr(given, "iloc"):
             return list(given.index)
         return list(given)
+
+    def _arguments(self, stored: StoredResult, sent: Signed, where: Reference | None) -> payload.Body:
+        """The checked arguments of a partition, still closed."""
+        identity = self._job.uid, self._job.step_name, stored.index
+        if where is not None:
+            transport = self._store.transport
+            return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
+        self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
+        return sent.body
 
 
 def _in_words(given: Any, key: str, mode: str) -> Any:

@@ -16,6 +16,7 @@ from nbcluster.lifecycle import (
     StepKind,
     StopRequest,
 )
+from nbcluster.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +158,30 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a large value is: ``name`` as the row refers to it, in the folder ``at``; None: where the database says.
+
+    ``size`` in bytes; 0 when that is not known.
+    """
+
+    name: str
+    at: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What one attempt produced: pickled values, item errors as JSON text, item seconds as float64 bytes."""
+    """What one attempt produced: pickled values, item errors as JSON text, item seconds as float64 bytes.
+
+    Of large ``values`` there is a ``reference`` instead, and their SHA-256 as ``digest`` where it is known.
+    """
 
     values: bytes
     errors: str
     seconds: bytes
     mac: bytes = b""
+    reference: Reference | None = None
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +217,8 @@ class Finish:
     log: bytes = b""
     rows: TableRows | None = None
     """What a COMPLETED partition writes into the table of its step."""
+    statements: tuple[Statement, ...] = ()
+    """What its function gave to its connection."""
     cached_mac: bytes | None = None
     """The signature under which other jobs may take the result over; None when they may not."""
 
@@ -352,6 +372,8 @@ class StoredResult:
     seconds: float | None
     result: Result | None
     arguments: Signed | None
+    arguments_reference: Reference | None = None
+    """Where large arguments are; the body of ``arguments`` is empty then."""
     taken_over: TakenOver | None = None
 
 

@@ -23,6 +23,7 @@ from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.partitions.claim import LastClaim
+from nbcluster.store.transport import Blob, Sealed
 from nbcluster.submitting.submission import MAIN
 
 NODE = "replay"
@@ -82,7 +83,7 @@ class Replay:
         bodies = self.call.inputs
         with payload.rebuilding(f"the input of {self.call.what}"), self.call.in_place():
             if self.call.mode == payload.OUTCOME:
-                return read_outcome(bodies[0])
+                return read_outcome(bytes(bodies[0]))
             if self.call.mode == payload.VALUES:
                 return [value for body in bodies for value in payload.load(body)]
             return payload.load(bodies[0])
@@ -118,10 +119,20 @@ def prepare_replay(store: Store, step_id: int, index: int, attempt: int | None, 
         idempotency_key=last.claim.idempotency_key,
     )
     modules = _modules(ready.modules)
+    assert isinstance(ready.function, bytes)
     with payload.using(modules):
         shipped: payload.Shipped = payload.unpack(ready.function, f"the function of {_name(step)}")
     line = Here(step.max_result, _checkpoint(store, last.claim, chosen))
-    return Replay(Call(what, step.mode, shipped, ready.inputs, current, line, first_item, modules), last)
+    inputs = [_opened(store, one) for one in ready.inputs]
+    return Replay(Call(what, step.mode, shipped, inputs, current, line, first_item, modules), last)
+
+
+def _opened(store: Store, given: Blob | Sealed) -> payload.Body:
+    """The checked bytes of an input; not to be written to, so that each run gets it anew."""
+    if isinstance(given, bytes):
+        return given
+    assert isinstance(given, Sealed)
+    return memoryview(store.transport.open(given)).toreadonly()
 
 
 def _modules(body: bytes | None) -> payload.Bundle | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, Self
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nbcluster import failures
 from nbcluster.awaiting import AsCompleted, in_thread
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BATCH = 100
+_BATCH_BYTES = 1 << 20
+"""With these, large values come one by one."""
 
 _QUIET_SHARE = 4
 """A partial frame is followed by a pause of this many times its own cost."""
@@ -161,6 +163,32 @@ class StepResults:
             self._said.add(sentence)
             log.warning("%s: %s", self.name, sentence)
 
+    def to_parquet(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a Parquet file, of which only some are in memory at a time.
+
+        Waits for the end, unless ``partial``.  Columns are those of the frame, with their types; values within values
+        are JSON texts, lengths of time are seconds.  The file appears when it is complete, in the place of an older
+        one.  Raises InputError when it cannot be written; then nothing of it is left.
+        """
+        self._export(path, "parquet", partial)
+
+    def to_csv(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a CSV file with a header, as ``to_parquet`` does.
+
+        ``.gz`` or ``.zst`` at the end of its name packs it.  Times with a zone are in UTC.  Texts stand as they are:
+        a spreadsheet takes one that begins with ``=`` for a formula.
+        """
+        self._export(path, "csv", partial)
+
+    def _export(self, path: str | os.PathLike[str], kind: Literal["parquet", "csv"], partial: bool) -> None:
+        from nbcluster.exports import checked_path, export
+
+        checked_path(path, kind)
+        if not partial:
+            self.wait()
+        final = self._store.views.indexes(self._row.step_execution_id, FINAL)
+        export(path, kind, lambda: self._items(final, inputs=True, told=True), self._say_once)
+
     def iter(self) -> Iterator[Any]:
         """The values in input order, as they come.  Raises PartitionError at a failed item."""
         for batch in self._in_order(Signal()):
@@ -183,19 +211,22 @@ class StepResults:
         return AsCompleted(self._arriving(Signal()), lambda: in_thread(name, self._arriving))
 
     def _in_order(self, signal: Signal) -> Iterator[list[Item]]:
-        waiting = deque(range(len(self._offsets())))
-        for final in self._finals(signal):
-            ready = []
-            while waiting and waiting[0] in final:
-                ready.append(waiting.popleft())
+        begun, number = 0, len(self._offsets())
+        for _ in self._growths(signal):
+            end = self._store.views.first_open(self._row.step_execution_id)
+            ready = range(begun, number if end is None else end)
+            begun = ready.stop
             yield from _batches(self._items(ready, inputs=False))
 
     def _arriving(self, signal: Signal) -> Iterator[list[Item]]:
-        seen: set[int] = set()
+        seen = bytearray(len(self._offsets()))
         refused: list[Item] = []
-        for final in self._finals(signal):
-            new = sorted(final - seen)
-            seen |= final
+        for _ in self._growths(signal):
+            begin = seen.find(0)
+            final = self._store.views.indexes(self._row.step_execution_id, FINAL, begin) if begin >= 0 else []
+            new = [index for index in final if not seen[index]]
+            for index in new:
+                seen[index] = 1
             for batch in _batches(self._items(new, inputs=True)):
                 yield [item for item in batch if item.error is None]
                 refused += [item for item in batch if item.error is not None][-1:]
@@ -203,14 +234,14 @@ class StepResults:
         for item in refused[-1:]:  # it was completed on its node, and cannot be read here
             self._value(item)
 
-    def _finals(self, signal: Signal) -> Iterator[set[int]]:
-        """The indexes of the partitions that are final, whenever there are more."""
+    def _growths(self, signal: Signal) -> Iterator[Progress]:
+        """How far it is, whenever more partitions are final."""
         known = -1
         for progress in self._waiting.changes(signal=signal):
             number = progress.completed + progress.failed
             if number > known:
                 known = number
-                yield set(self._store.views.indexes(self._row.step_execution_id, FINAL))
+                yield progress
 
     def errors(self) -> pd.DataFrame:
         """One row a failed input so far: item, partition, node, attempt, error, message, traceback."""
@@ -223,7 +254,7 @@ class StepResults:
         offsets = self._offsets()
         return ResultReader(self._store, self._row).errors(failed, [offsets[index] for index in failed])
 
-    def _items(self, indexes: list[int], *, inputs: bool, told: bool = False) -> Iterator[Item]:
+    def _items(self, indexes: Sequence[int], *, inputs: bool, told: bool = False) -> Iterator[Item]:
         offsets = self._offsets()
         reader = ResultReader(self._store, self._row, told=told)
         return reader.items(indexes, [offsets[i] for i in indexes], inputs=inputs)
@@ -287,7 +318,15 @@ class StepResults:
 
 def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
     """Some at a time: as many as may wait in memory for whoever asks for them one by one."""
-    while batch := list(islice(items, _BATCH)):
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += item.size
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 

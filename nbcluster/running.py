@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nbcluster.errors import InputError, UsageError
+from nbcluster.statements import Recorder
 
 
 class Line(Protocol):
@@ -20,11 +21,18 @@ class Line(Protocol):
     def checkpoint(self) -> Any:
         """What an earlier attempt saved; None when there is nothing."""
 
+    @property
+    def connection(self) -> Recorder:
+        """What takes down the statements of the partition."""
+
     def progress(self, fraction: float, message: str) -> None:
         """Take note of how far it is; must not block."""
 
     def save(self, value: Any) -> None:
         """Keep ``value`` for the next attempt; returns when it is stored."""
+
+    def shared(self, shared_id: str) -> str | None:
+        """The file with a shared value, brought here if need be; None where no node brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,16 @@ class Current:
         also over ``resume()``.
 
         Raises CannotPickle, TooLarge (above ``max_result``), JobError when the partition
-        belongs to another node by now, and UsageError where no node runs this.
+        belongs to another node by now, and UsageError where no node runs this or after
+        statements were given to ``connection``.
         """
         if _line is None:
             raise UsageError("save() keeps something only inside a function that runs on a node")
+        if len(_line.connection):
+            raise UsageError(
+                "save() comes before connection.execute(): what was executed counts only if this attempt completes, so "
+                "an attempt that goes on from here would miss it; execute at the end"
+            )
         _line.save(value)
 
     @property
@@ -84,9 +98,26 @@ class Current:
         return None if _line is None else _line.checkpoint
 
     @property
+    def connection(self) -> Recorder:
+        """Takes statements that are executed in the transaction which makes this partition COMPLETED.
+
+        ``connection.execute("INSERT INTO seen VALUES (:n)", {"n": 1})`` returns at once and gives
+        nothing back: the node executes it when the function has returned, exactly once.  A
+        replay, a sample or a local run checks it and executes nothing.  Raises UsageError outside of all these.
+        """
+        if _line is None:
+            raise UsageError("connection takes statements only inside a function that runs on a node")
+        return _line.connection
+
+    @property
     def cancelled(self) -> bool:
         """Whether the job was stopped, or the node is: KeyboardInterrupt was raised in the main thread for it."""
         return _line is not None and _line.cancelled
+
+
+def shared(shared_id: str) -> str | None:
+    """The file with a shared value; None outside of a function that a node runs."""
+    return None if _line is None else _line.shared(shared_id)
 
 
 _current: Current | None = None

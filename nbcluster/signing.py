@@ -57,21 +57,34 @@ class Signer:
             )
 
 
+LARGE_ARGUMENTS = "large arguments"
+"""What is signed of arguments that are stored apart from their row: their digest."""
+
+
 def result_body(values: bytes, errors: str, seconds: bytes) -> bytes:
     """The bytes a result's signature covers: digests of its parts, so that none can be exchanged."""
+    return result_digests(hashlib.sha256(values).digest(), errors, seconds)
+
+
+def result_digests(values: bytes, errors: str, seconds: bytes) -> bytes:
+    """The same where only the SHA-256 of the values is at hand."""
     digest = hashlib.sha256
-    return digest(values).digest() + digest(errors.encode()).digest() + digest(seconds).digest()
+    return values + digest(errors.encode()).digest() + digest(seconds).digest()
 
 
-def check_result(signer: Signer, uid: str, step_name: str, stored: StoredResult) -> None:
-    """Raise SignatureError unless the result was made by this attempt, or by one that it may be taken over from."""
+def check_result(signer: Signer, uid: str, step_name: str, stored: StoredResult, values: bytes | None = None) -> None:
+    """Raise SignatureError unless the result was made by this attempt, or by one that it may be taken over from.
+
+    ``values`` is the SHA-256 of values that are stored apart from their row.
+    """
     assert stored.result is not None
     result = stored.result
+    assert (values is None) == (result.reference is None)
     signer.check(
         result.mac,
         "result",
         *_maker(signer, uid, step_name, stored),
-        body=result_body(result.values, result.errors, result.seconds),
+        body=result_digests(values or hashlib.sha256(result.values).digest(), result.errors, result.seconds),
     )
 
 
@@ -109,6 +122,16 @@ def is_genuine(signer: Signer, cached: CachedResult) -> bool:
     """Whether a node said that this result is what its key stands for."""
     maker = (cached.uid, cached.step_name, cached.index, cached.attempt, cached.token)
     return hmac.compare_digest(cached.mac, sign_cached(signer, *maker, key=cached.key))
+
+
+def sign_shared(signer: Signer, shared_id: str, size: int) -> bytes:
+    """What proves that somebody with the key shared the bytes of this SHA-256."""
+    return signer.sign("shared value", shared_id, size, body=b"")
+
+
+def check_shared(signer: Signer, mac: bytes, shared_id: str, size: int) -> None:
+    """Raise SignatureError unless somebody with the key shared the bytes of this SHA-256."""
+    signer.check(mac, "shared value", shared_id, size, body=b"")
 
 
 def _field(text: str) -> bytes:

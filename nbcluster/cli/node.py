@@ -27,6 +27,8 @@ _OPTIONS = (
     "shutdown_grace",
     "database_patience",
     "key_file",
+    "large_value",
+    "spool",
 )
 
 

@@ -14,6 +14,7 @@ from nbcluster.config import Settings
 from nbcluster.member import PYTHON, Member
 from nbcluster.node.executor import Executor
 from nbcluster.node.loop import WorkerLoop
+from nbcluster.node.porter import THREADS
 from nbcluster.node.worker import Worker
 from nbcluster.store import Store, open_store
 from nbcluster.store.wakeup import WORK, control_topic, node_topic
@@ -28,7 +29,10 @@ def serve(settings: Settings, executor: Executor, when_ended: Callable[[Callable
 
     ``when_ended`` takes what is to be called whenever a child is up or has ended a partition.
     """
-    store = open_store(settings.url, initialize=settings.initialize_schema, key_file=settings.key_file, pool_size=2)
+    store = open_store(
+        settings.url, initialize=settings.initialize_schema, key_file=settings.key_file,
+        pool_size=2 + THREADS, spool=settings.spool, large_value=settings.large_value,
+    )  # fmt: skip
     try:
         return NodeProcess(store, settings, executor, when_ended).run()
     finally:
@@ -63,6 +67,7 @@ class NodeProcess:
         self._worker = Worker(store, self._executor, self._member.heartbeat.node, self._member.heartbeat.in_touch)
         self._loop = WorkerLoop(self._worker, self._member.poll_pause, store.wakeup.doubt)
         when_ended(self._loop.wake)
+        self._worker.carried(self._loop.wake)
 
     def _busy(self) -> int:
         return self._worker.busy
@@ -126,6 +131,7 @@ class NodeProcess:
         finally:
             self._loop.stop()
             self._executor.stop()
+            self._worker.close()
             self._member.leave()
         log.info("%s has left", self._member.node_id)
         return 0

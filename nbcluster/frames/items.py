@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from nbcluster.frames.columns import value_column
-from nbcluster.frames.shapes import Spread, several_kinds, spread
+from nbcluster.frames.shapes import Kept, Spread, several_kinds, spread
 from nbcluster.records import ItemError
 
 AFTER = ("error", "partition", "node", "attempt", "seconds")
 OURS = ("input", *AFTER)
 """The columns that every frame of a job has, around ``value`` or the columns of the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """Some items as a frame."""
+
+    frame: pd.DataFrame
+    shape: str | None
+    """What their values are: of one shape that makes columns, or ``VALUE``.
+
+    None when there is none: nothing but failures, None and empty dicts.
+    """
+
+
+VALUE = "value"
+"""The column of values that stay as they are."""
 
 
 def items_frame(items: Iterable[Any], tell: Callable[[str], None] | None = None) -> pd.DataFrame:
@@ -28,23 +45,31 @@ def items_frame(items: Iterable[Any], tell: Callable[[str], None] | None = None)
     called like one of ours gets the name ``value_...``.  ``tell`` is told in a sentence why values of several kinds
     stay objects.
     """
-    listed = list(items)
-    values = [item.value for item in listed]
-    failed = [item.error is not None for item in listed]
-    ours = _ours(listed)
-    made = spread(values, failed)
+    return framed(list(items), tell).frame
+
+
+def framed(items: Sequence[Any], tell: Callable[[str], None] | None = None, *, apart: bool = True) -> Framed:
+    """The same, with the shape of the values.  Without ``apart`` all stay as they are, in the column ``value``."""
+    values = [item.value for item in items]
+    failed = [item.error is not None for item in items]
+    ours = _ours(items)
+    made = spread(values, failed) if apart else Kept()
     if not isinstance(made, Spread):
         column = value_column(values, failed)
-        mixed = several_kinds(values, failed) if column.dtype == object else ""
+        mixed = several_kinds(values, failed) if apart and column.dtype == object else ""
         if tell is not None and (why := made.why or (mixed and f"they are of several kinds ({mixed})")):
             tell(f"its values stay as they are, in the column value: {why}")
-        ours.insert(1, "value", column)
-        return ours
+        ours.insert(1, VALUE, column)
+        return Framed(ours, VALUE if any(map(_is_something, values)) else None)
     if made.items is not None:
         ours = ours.take(made.items).reset_index(drop=True)
     theirs = made.columns
     theirs.columns = pd.Index(_beside_ours(list(theirs.columns)), tupleize_cols=False)
-    return pd.concat([ours[["input"]], theirs, ours[list(AFTER)]], axis=1)
+    return Framed(pd.concat([ours[["input"]], theirs, ours[list(AFTER)]], axis=1), made.shape)
+
+
+def _is_something(value: Any) -> bool:
+    return value is not None and not (isinstance(value, dict) and not value)
 
 
 def _ours(items: Sequence[Any]) -> pd.DataFrame:

@@ -12,7 +12,10 @@ import pandas as pd
 from nbcluster.frames import stacking
 from nbcluster.frames.columns import field_column
 
-_MOST_COLUMNS = 10_000
+FRAMES = "frames"
+"""The shape of which one value may be many rows, or none."""
+
+MOST_COLUMNS = 10_000
 _SPARSE_FROM = 1_000
 """From this many columns on, at least a tenth of the cells must be filled."""
 
@@ -24,6 +27,8 @@ class Spread:
     """Values as columns of their own; ``items`` says to which item each row belongs."""
 
     columns: pd.DataFrame
+    shape: str
+    """The same for all values that can stand in one frame."""
     items: list[int] | None = None
     """None: one row for each item, in order."""
 
@@ -82,21 +87,21 @@ def _dicts(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> S
     odd = next((label for label in labels if not isinstance(label, str)), None)
     if odd is not None:
         return Kept(f"not all keys of these dicts are texts ({odd!r} is not)")
-    return _of_rows(values, failed, labels)
+    return _of_rows("dicts", values, failed, labels)
 
 
 def _named_tuples(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> Spread | Kept:
     fields = there[0]._fields
     if not fields or any(one._fields != fields for one in there):
         return Kept("these named tuples have different fields" if fields else "")
-    return _of_places(values, failed, fields)
+    return _of_places(f"named tuples of {fields}", values, failed, fields)
 
 
 def _tuples(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> Spread | Kept:
     length = len(there[0])
     if not length or any(len(one) != length for one in there):
         return Kept("these tuples have different lengths" if any(there) else "")
-    return _of_places(values, failed, [f"value_{place}" for place in range(length)])
+    return _of_places(f"tuples of {length}", values, failed, [f"value_{place}" for place in range(length)])
 
 
 def _series(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> Spread | Kept:
@@ -106,7 +111,7 @@ def _series(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> 
     dtype = None if isinstance(dtype, np.dtype) and dtype.kind == "O" else dtype
     if all(one.index.equals(labels) for one in there):
         lists = [one if bad or one is None else one.to_list() for one, bad in zip(values, failed, strict=True)]
-        return _of_places(lists, failed, stacking.flat(labels), dtype)
+        return _of_places("Series", lists, failed, stacking.flat(labels), dtype)
     if not all(one.index.is_unique for one in there):
         return Kept("the labels of these Series repeat, and differ from one to the next")
     dicts = [
@@ -114,11 +119,11 @@ def _series(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> 
         for one, bad in zip(values, failed, strict=True)
     ]
     known = list(dict.fromkeys(label for one in there for label in stacking.flat(one.index)))
-    return _of_rows(dicts, failed, known, dtype)
+    return _of_rows("Series", dicts, failed, known, dtype)
 
 
 def _of_rows(
-    values: Sequence[Any], failed: Sequence[bool], labels: Sequence[Hashable], dtype: Any = None
+    shape: str, values: Sequence[Any], failed: Sequence[bool], labels: Sequence[Hashable], dtype: Any = None
 ) -> Spread | Kept:
     """A column for each label of these dicts."""
     rows = [{} if bad or value is None else value for value, bad in zip(values, failed, strict=True)]
@@ -128,24 +133,24 @@ def _of_rows(
     columns = [
         field_column([row.get(label) for row in rows], [label not in row for row in rows], dtype) for label in labels
     ]
-    return Spread(_beside(columns, labels, len(rows)))
+    return Spread(_beside(columns, labels, len(rows)), shape)
 
 
 def _of_places(
-    values: Sequence[Any], failed: Sequence[bool], labels: Sequence[Hashable], dtype: Any = None
+    shape: str, values: Sequence[Any], failed: Sequence[bool], labels: Sequence[Hashable], dtype: Any = None
 ) -> Spread | Kept:
     """A column for each place of these sequences of one length."""
-    if len(labels) > _MOST_COLUMNS:
+    if len(labels) > MOST_COLUMNS:
         return Kept(f"they have {len(labels):,} labels, too many for columns")
     gone = [bad or value is None for value, bad in zip(values, failed, strict=True)]
     nothing = (None,) * len(labels)
     rows = [nothing if absent else value for value, absent in zip(values, gone, strict=True)]
     columns = [field_column(list(column), gone, dtype) for column in zip(*rows, strict=True)]
-    return Spread(_beside(columns, labels, len(rows)))
+    return Spread(_beside(columns, labels, len(rows)), shape)
 
 
 def _too_many(columns: int, rows: int, filled: int) -> bool:
-    return columns > _MOST_COLUMNS or (columns > _SPARSE_FROM and filled * 10 < columns * rows)
+    return columns > MOST_COLUMNS or (columns > _SPARSE_FROM and filled * 10 < columns * rows)
 
 
 def _beside(columns: Sequence[pd.Series[Any]], labels: Sequence[Hashable], rows: int) -> pd.DataFrame:
@@ -161,6 +166,7 @@ def _beside(columns: Sequence[pd.Series[Any]], labels: Sequence[Hashable], rows:
 
 def _frames(values: Sequence[Any], failed: Sequence[bool], there: list[Any]) -> Spread | Kept:
     made = stacking.stacked(values, failed)
-    return (
-        Kept("the columns of these frames repeat, and differ from one to the next") if made is None else Spread(*made)
-    )
+    if made is None:
+        return Kept("the columns of these frames repeat, and differ from one to the next")
+    whole, items = made
+    return Spread(whole, FRAMES, items)

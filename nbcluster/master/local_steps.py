@@ -20,8 +20,8 @@ from nbcluster import payload
 from nbcluster.errors import DatabaseUnreachable, NBClusterError, PayloadError, SignatureError
 from nbcluster.errortext import describe
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StepKind, StopRequest
-from nbcluster.records import Claim, Finish, Result, StepToRun
-from nbcluster.signing import check_result, result_body
+from nbcluster.records import Claim, Finish, Reference, Result, StepToRun
+from nbcluster.signing import result_digests
 from nbcluster.store import Store
 
 log = logging.getLogger(__name__)
@@ -152,8 +152,8 @@ class _Run:
         for stored in self._store.outcomes.read(before, self._store.steps.completed(before), arguments=False):
             if stored.result is None:
                 raise PayloadError(f"the result of partition {stored.index} of {step.input_of} is not there any more")
-            check_result(self._store.signer, step.uid, step.input_of, stored)
-            values += payload.unpack(stored.result.values, f"the result of partition {stored.index} of {step.input_of}")
+            body = self._store.transport.values(step.uid, step.input_of, stored)
+            values += payload.unpack(body, f"the result of partition {stored.index} of {step.input_of}")
         return (values,)
 
     def _called(self, given: tuple[Any, ...], began: float) -> Finish:
@@ -178,13 +178,12 @@ class _Run:
             return Finish(self.claim, PartitionStatus.FAILED, ExitCode.RESULT_TOO_LARGE, message, failed_items=1)
         code = ExitCode.FAILED if errors else ExitCode.UNSERIALIZABLE if bad else ExitCode.COMPLETED
         errors += [{"item": n, "type": code.value, "message": why, "traceback": ""} for n, why in bad.items()]
-        body = packed.body()
         text, times = json.dumps(errors), array.array("d", [seconds]).tobytes()
         step = self.claim.step
         mac = self._store.signer.sign(
             "result",
             step.uid, step.name, self.claim.index, self.claim.attempt, self.claim.token,
-            body=result_body(body, text, times),
+            body=result_digests(packed.digest, text, times),
         )  # fmt: skip
         return Finish(
             claim=self.claim,
@@ -193,8 +192,15 @@ class _Run:
             exit_message=f"{errors[0]['type']}: {errors[0]['message']}"[:2000] if errors else "",
             seconds=seconds,
             failed_items=len(errors),
-            result=Result(body, text, times, mac),
+            result=self._result(packed, text, times, mac),
         )
+
+    def _result(self, packed: payload.Packed, errors: str, seconds: bytes, mac: bytes) -> Result:
+        transport, at = self._store.transport, self.claim.step.values_at
+        if packed.size <= transport.large:
+            return Result(packed.body(), errors, seconds, mac)
+        reference = Reference(transport.put(packed, at), at, packed.size)
+        return Result(b"", errors, seconds, mac, reference, packed.digest)
 
     def _failed(self, code: ExitCode, message: str, began: float) -> Finish:
         seconds = time.monotonic() - began

@@ -13,7 +13,7 @@ Calls = tuple[Callable[..., Any], Iterable[Sequence[Any]]]
 """The function, and the positional arguments of each of its calls, in order."""
 
 
-def calls_for(mode: str, function: Callable[..., Any], blobs: Sequence[bytes]) -> Calls:
+def calls_for(mode: str, function: Callable[..., Any], blobs: Sequence[payload.Body]) -> Calls:
     """The calls that make up a partition, from its checked bytes.
 
     Raises FileNotSeen or FileChanged when a file of the input is not here as it was, and whatever
@@ -22,7 +22,7 @@ def calls_for(mode: str, function: Callable[..., Any], blobs: Sequence[bytes]) -
     if mode == payload.VALUES:
         return function, [([value for blob in blobs for value in payload.load(blob)],)]
     if mode == payload.OUTCOME:
-        return function, [(read_outcome(blobs[0]),)]
+        return function, [(read_outcome(bytes(blobs[0])),)]
     given = arrived(payload.load(blobs[0]))
     if mode == payload.ITEMS:
         return function, ((item,) for item in _each(given))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
+import stat
 from dataclasses import dataclass
 from typing import Any
 
-from nbcluster.records import Claim
+from nbcluster.depot.spool import SpoolFile
+from nbcluster.records import Claim, Reference
+from nbcluster.store.transport import Blob, Sealed
 
 CANCELLED = "cancelled"
 """The death of a child that was told to stop its partition."""
@@ -21,23 +26,55 @@ class Call:
 
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
-    what the function saved in an earlier attempt, ``modules`` those that came with the job.
+    what the function saved in an earlier attempt, ``modules`` those that came with the job.  What
+    is sealed is to be fetched before a child gets it.  ``room`` is where the child may leave values
+    of more than ``large`` bytes.
     """
 
     claim: Claim
-    function: bytes
-    inputs: tuple[bytes, ...]
-    kept: tuple[bytes, ...] = ()
+    function: Blob
+    inputs: tuple[Blob | Sealed, ...]
+    kept: tuple[Blob | Sealed, ...] = ()
     saved: bytes | None = None
     rows_form: str = ""
     """How rows for the step's table travel."""
     modules: bytes | None = None
+    room: SpoolFile | None = None
+    large: int = 0
 
     @property
     def function_key(self) -> str:
         """What tells its function from others in a child: with other modules it is another."""
         step = self.claim.step
         return step.function_id if self.modules is None else f"{step.function_id} with {step.bundle_id}"
+
+    @property
+    def sealed(self) -> bool:
+        """Whether something is to be fetched first."""
+        return any(isinstance(one, Sealed) for one in (*self.inputs, *self.kept))
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """What a child is sent, when nothing is sealed any more."""
+        given = (*self.inputs, *self.kept)
+        return tuple(one for one in given if not isinstance(one, Sealed))
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Values that a child left in a file, with their SHA-256 as it says."""
+
+    file: SpoolFile
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Values that are kept already, with their SHA-256."""
+
+    reference: Reference
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +90,7 @@ class Outcome:
     claim: Claim
     started: bool
     head: dict[str, Any] | None = None
-    blobs: tuple[bytes, ...] = ()
+    blobs: tuple[bytes | Filed | Stored, ...] = ()
     log: bytes = b""
     death: str = ""
     seconds: float = 0.0
@@ -69,6 +106,29 @@ class Save:
     claim: Claim
     number: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A shared value that a running function uses; its child waits for the answer to ``number``."""
+
+    claim: Claim
+    number: int
+    shared_id: str
+
+
+def with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values lie in the file that the child was given for them."""
+    if "file" not in head:
+        return tuple(blobs)
+    told, room = head["file"], call.room
+    size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
+    if room is None or len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("a file that nobody asked for")
+    found = os.lstat(room.path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        raise ValueError("a file that is not as it says")
+    return (Filed(room, size, digest), *blobs[1:])
 
 
 def death_by(code: int) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nbcluster import payload
+from nbcluster.depot.spool import mapped, whole
 from nbcluster.errors import FileChanged, FileNotSeen
 from nbcluster.errortext import base_names, cure, cut, describe, summary
 from nbcluster.node import calling, wire
@@ -52,7 +53,7 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     link.send({"type": wire.READY})
     for head, blobs in link.frames():
         if head["type"] in (wire.MODULES, wire.FUNCTION):
-            loaded.take(head, blobs[0])
+            loaded.take(head, _opened(head, blobs)[0])
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
@@ -82,10 +83,10 @@ class _Loaded:
         self._bundles: dict[str, payload.Bundle] = {}
         self._functions: dict[str, tuple[payload.Shipped | str, payload.Bundle | None]] = {}
 
-    def take(self, head: dict[str, Any], body: bytes) -> None:
+    def take(self, head: dict[str, Any], body: payload.Body) -> None:
         """Keep what the node sent."""
         if head["type"] == wire.MODULES:
-            _keep(self._bundles, head["id"], payload.unpack_modules(body))
+            _keep(self._bundles, head["id"], payload.unpack_modules(bytes(body)))
             return
         bundle = self._bundles[head["modules"]] if head["modules"] is not None else None
         payload.use(bundle)
@@ -105,7 +106,7 @@ def _keep(known: dict[str, _T], name: str, one: _T) -> None:
     known[name] = one
 
 
-def _load_function(body: bytes) -> payload.Shipped | str:
+def _load_function(body: payload.Body) -> payload.Shipped | str:
     """The function, or why it cannot be rebuilt here: every partition will say so."""
     try:
         shipped: payload.Shipped = payload.load(body)
@@ -113,6 +114,12 @@ def _load_function(body: bytes) -> payload.Shipped | str:
     except BaseException as error:
         return f"the function cannot be rebuilt on this node: {summary(error)}{cure(error)}"
     return shipped
+
+
+def _opened(head: dict[str, Any], blobs: list[bytes]) -> list[payload.Body]:
+    """The blobs of a frame, those that lie in files mapped."""
+    files = head.get("files", {})
+    return [mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
 
 
 def _run(
@@ -126,7 +133,9 @@ def _run(
     began = time.monotonic()
     set_current(Current(**head["current"]), line)
     run = _Run(head["mode"])
-    inputs, kept = blobs[: head["inputs"]], blobs[head["inputs"] :]
+    given = _opened(head, blobs)
+    inputs, kept = given[: head["inputs"]], given[head["inputs"] :]
+    del given
     with payload.in_place({} if isinstance(shipped, str) else shipped.modules):
         try:
             if isinstance(shipped, str):
@@ -139,7 +148,9 @@ def _run(
         finally:
             interrupt.armed = False
             set_current(None)
-        outcome, parts = run.outcome(head["max_result"])
+        outcome, parts = run.outcome(head["max_result"], head.get("room"), head.get("large", 0))
+    if line is not None and len(line.connection):
+        _add_statements(outcome, parts, line.connection.close())
     outcome |= {
         "type": wire.OUTCOME,
         "call": head["call"],
@@ -147,6 +158,15 @@ def _run(
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT,
     }
     return outcome, parts
+
+
+def _add_statements(outcome: dict[str, Any], parts: list[bytes], statements: bytes) -> None:
+    """What the function gave to its connection: for the node, or a reason to compute all items again."""
+    if outcome["exit_code"] == "COMPLETED":
+        outcome["statements"] = True
+        parts.append(statements)
+    else:
+        outcome["again"] = True
 
 
 class _Run:
@@ -162,7 +182,7 @@ class _Run:
         self._raised: dict[str, list[str]] = {}
         self._rows: Any = None
 
-    def go_on_from(self, kept: list[bytes]) -> None:
+    def go_on_from(self, kept: list[payload.Body]) -> None:
         """Keep the good items of an earlier attempt: values, errors and seconds as that one sent them."""
         if not kept:
             return
@@ -170,8 +190,8 @@ class _Run:
             values = payload.load(kept[0])
         except BaseException:  # what cannot be rebuilt here is computed again
             return
-        failed = {error["item"] for error in json.loads(kept[1])}
-        timed = enumerate(zip(values, array.array("d", kept[2]), strict=True))
+        failed = {error["item"] for error in json.loads(bytes(kept[1]))}
+        timed = enumerate(zip(values, array.array("d", bytes(kept[2])), strict=True))
         self._kept = {place: one for place, one in timed if place not in failed}
 
     def fail_all(self, message: str, items: int, error: BaseException | None = None) -> None:
@@ -186,7 +206,7 @@ class _Run:
             {"item": place, "type": names[0], "message": message, "traceback": ""} for place in range(count)
         ]
 
-    def call(self, function: Callable[..., Any], blobs: list[bytes], items: int, interrupt: Interrupt) -> None:
+    def call(self, function: Callable[..., Any], blobs: list[payload.Body], items: int, interrupt: Interrupt) -> None:
         """Call the function for each item (or once), keeping values and errors."""
         try:
             function, calls = calling.calls_for(self._mode, function, blobs)
@@ -247,11 +267,13 @@ class _Run:
             return
         if made.complaints:
             self._refuse(made.complaints, REFUSED, "FAILED")
+            if made.raised:
+                self._raised[made.raised[0]] = list(made.raised)
         else:
             self._values, self._rows = list(made.counts), made.rows
 
-    def outcome(self, max_result: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Head and blobs: values, errors as JSON, seconds."""
+    def outcome(self, max_result: int, room: str | None, large: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Head and blobs: values, errors as JSON, seconds.  Values above ``large`` bytes go to the file ``room``."""
         if self._exit_code == "CANCELLED":
             return {"exit_code": "CANCELLED", "message": "stopped", "failed": 0}, []
         body, bad = payload.pack_values(self._values, max_result)
@@ -269,11 +291,16 @@ class _Run:
             "failed": len(self._errors),
             "raised": list(self._raised.values()),
         }
-        parts = [body.body(), json.dumps(self._errors).encode(), self._seconds.tobytes()]
+        parts = [b"", json.dumps(self._errors).encode(), self._seconds.tobytes()]
         if self._rows is not None:
             head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
             parts.append(self._rows.body)
-        return head, parts
+        if room is None or body.size <= large:
+            return head, [body.body(), *parts[1:]]
+        try:
+            return head | {"file": _left(body, room)}, parts
+        except OSError as error:
+            return {"exit_code": "FAILED", "message": _no_room(body, room, error), "failed": len(self._values)}, []
 
     def _refuse(self, places: dict[int, str], kind: str, exit_code: str = "") -> None:
         """These items have values that cannot travel, each for its own reason."""
@@ -297,6 +324,24 @@ class _Run:
             self._refuse(bad, "UNSERIALIZABLE")
             self._refuse(dict.fromkeys(large, _too_large(max_result)), TOO_LARGE)
         return body
+
+
+def _left(body: payload.Packed, room: str) -> dict[str, Any]:
+    """Write values where the node finds them; nothing stays there when that fails."""
+    with open(os.open(room, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+        try:
+            digest = body.write(whole(file))
+        except BaseException:
+            os.unlink(room)
+            raise
+    return {"size": body.size, "sha256": digest.hex()}
+
+
+def _no_room(body: payload.Packed, room: str, error: OSError) -> str:
+    return (
+        f"the result ({payload.format_size(body.size)}) cannot be written to {os.path.dirname(room)}: "
+        f"{error.strerror}; make room there, or return less"
+    )
 
 
 def _too_large(max_result: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from typing import Any
 
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
+from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome, Stored
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
-from nbcluster.signing import Signer, result_body, sign_cached
+from nbcluster.signing import Signer, result_digests, sign_cached
+from nbcluster.statements import read_statements
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.targets import TableRefused
 
@@ -40,7 +42,9 @@ def finish_for(
         return _cancelled(claim, outcome, stop)
     try:
         finish = _answered(outcome, outcome.head, signer, stop)
-        return _again(finish, _raised(outcome.head), signer, chance) if stop is StopRequest.NONE else finish
+        if stop is not StopRequest.NONE:
+            return finish
+        return _again(finish, _raised(outcome.head), signer, chance, keep="again" not in outcome.head)
     except (KeyError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
         message = f"the child process answered nonsense ({type(error).__name__})"
         return Finish(claim, PartitionStatus.FAILED, ExitCode.FAILED, message, failed_items=claim.items)
@@ -59,19 +63,26 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
-        values, errors, seconds, *_ = outcome.blobs
+        values, (errors, seconds, *_) = outcome.blobs[0], _plain(outcome.blobs[1:])
         text = errors.decode()
         json.loads(text)
+        kept, digest, reference = b"", b"", None
+        if isinstance(values, Stored):
+            digest, reference = values.digest, values.reference
+        else:
+            (kept,) = _plain((values,))
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
             claim.step.uid, claim.step.name, claim.index, claim.attempt, claim.token,
-            body=result_body(values, text, seconds),
+            body=result_digests(digest or hashlib.sha256(kept).digest(), text, seconds),
         )  # fmt: skip
-        result = Result(values, text, seconds, mac)
+        result = Result(kept, text, seconds, mac, reference, digest)
+    completed = exit_code is ExitCode.COMPLETED
+    statements = read_statements(*_plain(outcome.blobs[-1:])) if head.get("statements") is True else ()
     return Finish(
         claim=claim,
-        status=PartitionStatus.COMPLETED if exit_code is ExitCode.COMPLETED else PartitionStatus.FAILED,
+        status=PartitionStatus.COMPLETED if completed else PartitionStatus.FAILED,
         exit_code=exit_code,
         exit_message=storable(str(head["message"])[:4000]),
         seconds=outcome.seconds,
@@ -79,9 +90,17 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         peak_memory=int(head["peak"]),
         result=result,
         log=outcome.log,
-        rows=_rows(outcome, head) if exit_code is ExitCode.COMPLETED else None,
-        cached_mac=_for_others(claim, signer) if exit_code is ExitCode.COMPLETED and result is not None else None,
+        rows=_rows(outcome, head) if completed else None,
+        statements=statements,
+        # Whoever took the result over would not execute them.
+        cached_mac=_for_others(claim, signer) if completed and result is not None and not statements else None,
     )
+
+
+def _plain(blobs: Sequence[object]) -> list[bytes]:
+    if not all(isinstance(blob, bytes) for blob in blobs):
+        raise TypeError("a part of an outcome that is no bytes")
+    return [blob for blob in blobs if isinstance(blob, bytes)]
 
 
 def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
@@ -92,7 +111,7 @@ def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
     if told is None:
         return None
     columns = tuple((str(name), str(kind)) for name, kind in told["columns"])
-    return TableRows(columns, int(told["count"]), outcome.blobs[3])
+    return TableRows(columns, int(told["count"]), _plain(outcome.blobs[3:])[0])
 
 
 def _for_others(claim: Claim, signer: Signer) -> bytes | None:
@@ -111,16 +130,17 @@ def _raised(head: dict[str, Any]) -> list[list[str]]:
     return [[str(name) for name in names] for names in head.get("raised", ())]
 
 
-def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: float) -> Finish:
-    """The same attempt as one to be repeated, with its good items kept; unchanged when it is the last."""
+def _again(finish: Finish, raised: list[list[str]], signer: Signer, chance: float, *, keep: bool) -> Finish:
+    """The same attempt as one to be repeated; unchanged when it is the last.
+
+    Its good items are kept, unless the statements that they made would be lost with it.
+    """
     claim = finish.claim
     if finish.exit_code not in (ExitCode.FAILED, ExitCode.UNSERIALIZABLE) or not _may_retry(claim, raised):
         return finish
     kept = None
-    if finish.result is not None and finish.failed_items < claim.items:
-        body = checkpoints.pack_items(finish.result.values, finish.result.errors, finish.result.seconds)
-        signed = checkpoints.sign(signer, claim, checkpoints.ITEMS, body)
-        kept = dataclasses.replace(finish.result, mac=signed.mac)
+    if keep and finish.result is not None and finish.failed_items < claim.items:
+        kept = checkpoints.sign_items(signer, claim, finish.result)
     return _retried(finish, kept, chance)
 
 
@@ -235,5 +255,6 @@ def unstorable(finish: Finish, error: Exception) -> Finish:
         result=None,
         log=b"" if not isinstance(error, TableRefused) else finish.log,
         rows=None,
+        statements=(),
         cached_mac=None,
     )

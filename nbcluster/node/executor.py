@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.node import wire
-from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Outcome, Save, death_by
+from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Need, Outcome, Save, death_by, with_file
 from nbcluster.node.slot import Output, Slot
 from nbcluster.records import Claim
 
 log = logging.getLogger(__name__)
 
 _RESPAWN_PAUSE = 1.0
+_HEARD = (wire.OUTCOME, wire.SAVE, wire.NEED)
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Executor:
         self._respawn_at = dict.fromkeys(range(slots), 0.0)
         self._outcomes: deque[Outcome] = deque()
         self._saves: deque[Save] = deque()
+        self._needs: deque[Need] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="nbcluster-executor", daemon=True)
 
@@ -83,9 +85,13 @@ class Executor:
             taken.append(self._saves.popleft())
         return taken
 
-    def answer(self, save: Save, complaint: str = "") -> None:
-        """Tell a function that what it saved is stored, or why it is not."""
-        self._ask(lambda: self._answer(save, complaint))
+    def take_needs(self) -> list[Need]:
+        """The shared values that running functions wait for, since the last time."""
+        return [self._needs.popleft() for _ in range(len(self._needs))]
+
+    def answer(self, asked: Save | Need, complaint: str = "", **more: str) -> None:
+        """Tell a function that what it asked for is done, or why it is not."""
+        self._ask(lambda: self._answer(asked, {"error": complaint, **more}))
 
     def progress(self) -> list[tuple[Claim, float, str]]:
         """How far running functions say they are: claim, fraction, message."""
@@ -191,7 +197,7 @@ class Executor:
         try:
             for head, blobs in slot.decoder.feed(data):
                 self._heard(slot, head, blobs)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             log.warning("slot %d: its child said nonsense (%s) and is replaced", slot.number, error)
             self._bury(slot)
 
@@ -201,10 +207,14 @@ class Executor:
             self._notify()
             return
         busy = self._running[slot.number]
-        if head["call"] != busy.call.claim.partition_id or head["type"] not in (wire.OUTCOME, wire.SAVE):
+        if head["call"] != busy.call.claim.partition_id or head["type"] not in _HEARD:
             raise ValueError(f"an answer to {head.get('call')!r}")
         if head["type"] == wire.SAVE:
             self._saves.append(Save(busy.call.claim, int(head["number"]), blobs[0]))
+            self._notify()
+            return
+        if head["type"] == wire.NEED:
+            self._needs.append(Need(busy.call.claim, int(head["number"]), str(head["id"])))
             self._notify()
             return
         seconds = float(head["seconds"])
@@ -215,7 +225,7 @@ class Executor:
                 claim=busy.call.claim,
                 started=True,
                 head=head,
-                blobs=tuple(blobs),
+                blobs=with_file(head, blobs, busy.call),
                 log=slot.output.take(),
                 seconds=seconds,
                 taken=time.monotonic() - busy.began,
@@ -223,11 +233,11 @@ class Executor:
             )
         )
 
-    def _answer(self, save: Save, complaint: str) -> None:
+    def _answer(self, asked: Save | Need, told: dict[str, str]) -> None:
         for number, busy in self._running.items():
             slot = self._slots[number]
-            if slot is not None and busy.call.claim == save.claim:
-                slot.send({"type": wire.SAVED, "number": save.number, "error": complaint})
+            if slot is not None and busy.call.claim == asked.claim:
+                slot.send({"type": wire.SAVED, "number": asked.number, **told})
                 self._watch(slot)
 
     def _report(self, outcome: Outcome) -> None:
@@ -258,6 +268,8 @@ class Executor:
                 "inputs": len(call.inputs),
                 "saved": call.saved is not None,
                 "max_result": claim.step.max_result,
+                "room": None if call.room is None else str(call.room.path),
+                "large": call.large,
                 "rows_form": call.rows_form,
                 "current": {
                     "job": claim.step.job_name,
@@ -269,7 +281,7 @@ class Executor:
                     "idempotency_key": claim.idempotency_key,
                 },
             },
-            (*call.inputs, *call.kept, *(() if call.saved is None else (call.saved,))),
+            (*call.blobs, *(() if call.saved is None else (call.saved,))),
         )
         self._watch(slot)
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.errors import JobError, UsageError
+from nbcluster.errors import JobError, UsageError, ValueLost
 from nbcluster.node import wire
 from nbcluster.node.board import Board
 from nbcluster.node.interrupt import Interrupt
+from nbcluster.statements import Recorder
 
 _GLANCE = 1.0
 """Seconds after which a waiting thread looks whether its partition is still the one that runs."""
@@ -27,7 +28,7 @@ class Link:
         self._interrupt = interrupt
         self._decoder = wire.Decoder()
         self._sending = threading.Lock()
-        self._answers: dict[int, str] = {}
+        self._answers: dict[int, dict[str, Any]] = {}
         self._number = 0
 
     def send(self, head: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
@@ -43,18 +44,18 @@ class Link:
                 if head["type"] != wire.SAVED:  # the answer to one who did not wait for it
                     yield head, blobs
 
-    def ask(self, head: dict[str, Any], body: bytes, line: ChildLine) -> str:
-        """Send something to be saved and wait until it is; gives the complaint, or an empty text.
+    def ask(self, head: dict[str, Any], blobs: Sequence[bytes], line: ChildLine) -> dict[str, Any]:
+        """Ask for something and wait until it is done; gives the answer, whose ``error`` is a complaint or empty.
 
         An interrupt ends the waiting.
         """
         self._number += 1
         number = self._number
-        self.send(head | {"number": number}, [body])
+        self.send(head | {"number": number}, blobs)
         while number not in self._answers:
             readable = select.select([self._socket], [], [], _GLANCE)[0]
             if line.ended:
-                raise UsageError("save() was called by a thread whose partition has ended")
+                raise UsageError("a thread asked its node for something when its partition had ended")
             if readable:
                 with self._interrupt.deferred():
                     self._hear()
@@ -65,7 +66,7 @@ class Link:
         if not data:
             os._exit(1)  # the node is gone
         for head, _ in self._decoder.feed(data):
-            self._answers[head["number"]] = str(head["error"])
+            self._answers[head["number"]] = head
 
 
 class ChildLine:
@@ -83,6 +84,7 @@ class ChildLine:
         self._process = os.getpid()
         self._one_at_a_time = threading.Lock()
         self.ended = False
+        self.connection = Recorder(limit)
 
     @property
     def cancelled(self) -> bool:
@@ -100,10 +102,22 @@ class ChildLine:
 
     def save(self, value: Any) -> None:
         """Have the node store ``value``."""
-        if os.getpid() != self._process:
-            raise UsageError("save() works in the process that the node started, not in one that was forked from it")
+        self._only_here("save()")
         body = payload.pack_checkpoint(value, self._limit)
         with self._one_at_a_time:
-            complaint = self._link.ask({"type": wire.SAVE, "call": self._call}, body, self)
-        if complaint:
-            raise JobError(complaint)
+            answer = self._link.ask({"type": wire.SAVE, "call": self._call}, [body], self)
+        if answer["error"]:
+            raise JobError(answer["error"])
+
+    def shared(self, shared_id: str) -> str:
+        """The file with a shared value.  Waits until the node has it."""
+        self._only_here("the first use of a shared value")
+        with self._one_at_a_time:
+            answer = self._link.ask({"type": wire.NEED, "call": self._call, "id": shared_id}, [], self)
+        if answer["error"]:
+            raise ValueLost(answer["error"])
+        return str(answer["path"])
+
+    def _only_here(self, what: str) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(f"{what} works in the process that the node started, not in one that was forked from it")

@@ -135,7 +135,7 @@ class Slot:
         """Whether bytes wait for the link to take them."""
         return bool(self._unsent)
 
-    def send(self, head: dict[str, object], blobs: tuple[bytes, ...] = ()) -> None:
+    def send(self, head: dict[str, object], blobs: tuple[wire.Blob, ...] = ()) -> None:
         """Send a frame, as much as the link takes now; the rest by ``flush``."""
         self._unsent.extend(memoryview(part) for part in wire.encode(head, blobs))
         self.flush()

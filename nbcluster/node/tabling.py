@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbcluster.errors import InputError
+from nbcluster.errortext import base_names
 from nbcluster.rows.encoding import Encoded, encode
 from nbcluster.rows.shaping import NoRows, shape
 from nbcluster.rows.target import Table
@@ -20,20 +21,31 @@ class Tabled:
     """What became of a partition's values: its rows, or why there are none.
 
     ``complaints`` has the reason for each item that spoils them; with one, nothing is written.
+    ``raised`` names the types of an error that may pass: the values are as they should be.
     """
 
     counts: Sequence[int] = ()
     rows: Encoded | None = None
     complaints: dict[int, str] = field(default_factory=dict)
+    raised: Sequence[str] = ()
 
 
 def tabled(into: Table, values: Sequence[Any], form: str, limit: int) -> Tabled:
-    """The rows of a complete partition, in the ``form`` that the database takes, up to ``limit`` bytes."""
+    """The rows of a complete partition, in the ``form`` that the database takes, up to ``limit`` bytes.
+
+    Those for another database than the cluster's are written at once, and ``rows`` is None.
+    """
     try:
         found = shape(values)
-        return Tabled(found.counts, encode(found, form, limit))
+        if into.url is None:
+            return Tabled(found.counts, encode(found, form, limit))
+        from nbcluster.rows import elsewhere  # and with it SQLAlchemy
+
+        elsewhere.write(into, encode(found, elsewhere.form_of(into), limit))
+        return Tabled(found.counts)
     except NoRows as error:
         return Tabled(complaints={error.item: f"{error}; no row of its partition was written"})
     except InputError as error:
         message = f"{error}; no row of this partition was written into {into.name}"
-        return Tabled(complaints=dict.fromkeys(range(len(values)), message))
+        raised = base_names(error.__cause__) if error.__cause__ is not None else ()
+        return Tabled(complaints=dict.fromkeys(range(len(values)), message), raised=raised)

@@ -1,12 +1,14 @@
 """What node and child say to each other: a small JSON head and raw bytes.
 
 No pickle is opened on the node's side: a child runs strangers' code, and so may
-say anything.  A frame is ``head length, number of blobs, blob lengths, head, blobs``.
+say anything.  A frame is ``head length, number of blobs, blob lengths, head, blobs``.  A blob that is a file
+is empty in it; the head says under ``files`` where it lies.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,18 +17,28 @@ _FIXED = struct.Struct("!II")
 _LENGTH = struct.Struct("!Q")
 
 MODULES, FUNCTION, RUN, SAVED = "modules", "function", "run", "saved"
-"""Node to child: here are modules; here is a function, that may need some of those; run this partition; what you sent
-to be saved is stored (or not: why)."""
+"""Node to child: here are modules; here is a function, that may need some of those; run this partition; what you asked
+for is done (or not: why)."""
 
 KEPT_FUNCTIONS = 8
 """Functions, and archives of modules, that a child keeps; the oldest goes first, on both sides alike."""
 
-READY, OUTCOME, SAVE = "ready", "outcome", "save"
-"""Child to node: I am up; this is how it ended; store this for the next attempt and tell me."""
+READY, OUTCOME, SAVE, NEED = "ready", "outcome", "save", "need"
+"""Child to node: I am up; this is how it ended; store this for the next attempt; where does this shared value lie?"""
 
 
-def encode(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> list[bytes]:
-    """A frame as buffers to send one after the other; large blobs are not copied."""
+Blob = bytes | os.PathLike[str]
+
+
+def encode(head: dict[str, Any], blobs: Sequence[Blob] = ()) -> list[bytes]:
+    """A frame as buffers to send one after the other; large blobs are not copied, and of files only told."""
+    files = {place: os.fspath(blob) for place, blob in enumerate(blobs) if not isinstance(blob, bytes)}
+    if files:
+        return _encoded(head | {"files": files}, [blob if isinstance(blob, bytes) else b"" for blob in blobs])
+    return _encoded(head, blobs)  # type: ignore[arg-type]  # none of them is a file
+
+
+def _encoded(head: dict[str, Any], blobs: Sequence[bytes]) -> list[bytes]:
     text = json.dumps(head, separators=(",", ":")).encode()
     lengths = b"".join(_LENGTH.pack(len(blob)) for blob in blobs)
     return [_FIXED.pack(len(text), len(blobs)) + lengths + text, *(blob for blob in blobs if blob)]

@@ -13,15 +13,17 @@ import random
 import time
 from collections.abc import Callable
 
-from nbcluster.errors import DatabaseError, SignatureError
-from nbcluster.lifecycle import CALLBACKS, ExitCode, PartitionStatus, StopRequest
-from nbcluster.node import conclusion
-from nbcluster.node.calls import Call, Outcome
+from nbcluster.errors import DatabaseError, NBClusterError, PayloadError, SignatureError
+from nbcluster.lifecycle import CALLBACKS, PartitionStatus, StopRequest
+from nbcluster.node import conclusion, porter
+from nbcluster.node.calls import Call, Filed, Outcome, Stored
 from nbcluster.node.claiming import Claiming
 from nbcluster.node.executor import Executor
 from nbcluster.node.pacing import HAND_BACK_AFTER, gathering, is_stuck
+from nbcluster.node.porter import Porter
 from nbcluster.node.preparing import Preparing
 from nbcluster.node.reporting import Reporting
+from nbcluster.node.sharing import Sharing
 from nbcluster.records import Claim, Finish, NewNode
 from nbcluster.store import Store
 
@@ -41,14 +43,18 @@ class Worker:
         self._store = store
         self._executor = executor
         self._claiming = Claiming(store, executor, node)
-        self._preparing = Preparing(store)
+        self._preparing = Preparing(store, children=True)
+        self._porter = Porter(store.transport)
         self._in_touch = in_touch
         self._node_id = node.node_id
         self._reporting = Reporting(store, executor, self._holds)
+        self._sharing = Sharing(store, executor, self._porter)
         self._stops: dict[int, StopRequest] = {}
         self._retries_at: list[float] = []
         self._revalidate = False
         self._held: dict[int, tuple[Claim, float]] = {}
+        self._delivering: dict[int, Claim] = {}
+        """Held as well; their children are done, and their values are on their way."""
         self._unrecorded: list[Finish] = []
         self._unprepared: list[list[Claim]] = []
         self._compared_at, self._compared_after = time.monotonic(), store.database.interruptions
@@ -64,7 +70,16 @@ class Worker:
     @property
     def held(self) -> int:
         """Claims that are not recorded as ended."""
-        return len(self._held)
+        return len(self._held) + len(self._delivering)
+
+    def carried(self, notify: Callable[[], None]) -> None:
+        """Call ``notify`` whenever a large value has arrived; and clean up what others left of theirs."""
+        self._porter.notify = notify
+        self._porter.sweep()
+
+    def close(self) -> None:
+        """Carry no more values."""
+        self._porter.stop()
 
     def announced(self) -> None:
         """Somebody says that there is work, or that a job is to stop."""
@@ -92,6 +107,8 @@ class Worker:
         if self._revalidate:
             self._drop_moved()
         outcomes = self._executor.take_outcomes()
+        outcomes += self._porter.take_outcomes()
+        self._sharing.collect()
         self._reporting.collect()  # after the outcomes, and stored before them: whoever saved had not ended yet
         self._conclude(outcomes)
         self._reporting.save()
@@ -103,9 +120,10 @@ class Worker:
             self._stop_cancelled()
         self._hand_back_stuck()
         self._prepare()
+        self._begin_fetched()
         self._look_for_retries()
         self._maybe_work |= self._was_interrupted()
-        if self.draining or not self._maybe_work or not self._in_touch():
+        if self.draining or not self._maybe_work or self._laden or not self._in_touch():
             return self._pause()
         return self._claim_more()
 
@@ -136,11 +154,31 @@ class Worker:
 
     def _conclude(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            if not self._holds(outcome.claim):
-                continue  # it was moved while it ran, and its child stopped for that
-            self._unrecorded.append(self._finish_for(outcome))
-            if outcome.head is not None:
-                self._claiming.pace(outcome.claim.step).observe([outcome.taken])
+            claim, values = outcome.claim, outcome.blobs[0] if outcome.blobs else None
+            if not self._holds(claim):  # it was moved while it ran, and its child stopped for that
+                self._forget(values)
+                continue
+            if outcome.head is not None and claim.partition_id in self._held:
+                self._claiming.pace(claim.step).observe([outcome.taken])
+            if isinstance(values, Filed):
+                del self._held[claim.partition_id]
+                self._delivering[claim.partition_id] = claim
+                self._porter.deliver(outcome)
+                continue
+            finish = self._finish_for(outcome)
+            if finish.result is None:
+                self._forget(values)
+            self._unrecorded.append(finish)
+
+    def _forget(self, values: object) -> None:
+        """What was stored for an outcome that is not recorded is nobody's."""
+        if isinstance(values, Stored):
+            self._porter.drop(values.reference)
+
+    @property
+    def _laden(self) -> bool:
+        """Whether values pile up here faster than they leave."""
+        return len(self._delivering) > 2 * self._executor.slots
 
     def _record(self) -> None:
         if not self._unrecorded:
@@ -149,10 +187,13 @@ class Worker:
         for finish in self._unrecorded:
             claim = finish.claim
             if self._holds(claim):
-                del self._held[claim.partition_id]
+                self._held.pop(claim.partition_id, None)
+                self._delivering.pop(claim.partition_id, None)
             if finish.retry_after is not None:
                 heapq.heappush(self._retries_at, time.monotonic() + finish.retry_after)
             if claim.partition_id not in accepted:
+                if finish.result is not None and finish.result.reference is not None:
+                    self._porter.drop(finish.result.reference)
                 log.warning(
                     "FENCED: partition %d of %s, attempt %d, belongs to another node by now; its outcome is dropped",
                     claim.index, claim.step.job_name, claim.attempt,
@@ -162,8 +203,8 @@ class Worker:
 
     def _holds(self, claim: Claim) -> bool:
         """Whether this very claim is held: a partition that was moved may have come back as a later attempt."""
-        held = self._held.get(claim.partition_id)
-        return held is not None and held[0].token == claim.token
+        held = self._held.get(claim.partition_id, (self._delivering.get(claim.partition_id),))[0]
+        return held is not None and held.token == claim.token
 
     def _finish_for(self, outcome: Outcome) -> Finish:
         stop = self._stops.get(outcome.claim.step.step_execution_id, StopRequest.NONE)
@@ -183,6 +224,8 @@ class Worker:
             except DatabaseError as error:
                 if error.exit_code == 3:
                     raise
+                if finish.result is not None and finish.result.reference is not None:
+                    self._porter.drop(finish.result.reference)
                 accepted |= self._store.finishes.finish([conclusion.unstorable(finish, error)])
         return accepted
 
@@ -231,11 +274,13 @@ class Worker:
         self._revalidate = False
         # What has ended is for its commit to decide: that may have succeeded without our hearing of it.
         ended = {finish.claim.partition_id for finish in self._unrecorded}
-        claims = [claim for claim, _ in self._held.values() if claim.partition_id not in ended]
+        held = [*(claim for claim, _ in self._held.values()), *self._delivering.values()]
+        claims = [claim for claim in held if claim.partition_id not in ended]
         mine = self._store.claims.still_owned(claims)
         lost = {claim.partition_id for claim in claims} - mine
         for partition_id in lost:
             self._held.pop(partition_id, None)
+            self._delivering.pop(partition_id, None)
         if lost:
             log.warning("FENCED: %d partitions were moved while this node was out of touch; it drops them", len(lost))
             self._executor.cancel(lost)
@@ -275,11 +320,34 @@ class Worker:
                     continue
                 try:
                     calls.append(self._preparing.call(claim))
-                except SignatureError as error:
-                    log.error("refused: partition %d of %s: %s", claim.index, claim.step.job_name, error)
-                    self._unrecorded.append(_refused(claim, error))
-            self._executor.submit(calls)
+                except (SignatureError, PayloadError) as error:
+                    self._refuse(claim, error)
+            for call in calls:
+                if call.sealed:
+                    self._porter.fetch(call)
+            self._executor.submit([call for call in calls if not call.sealed])
             self._unprepared.pop(0)
+
+    def _begin_fetched(self) -> None:
+        """Hand the calls to the children whose large inputs have arrived."""
+        calls: list[Call] = []
+        for call, error in self._porter.take_calls():
+            claim = call.claim
+            if not self._holds(claim):
+                continue
+            if error is not None:
+                self._refuse(claim, error)
+            elif self.draining or self._stops.get(claim.step.step_execution_id):
+                self._unrecorded.append(self._finish_for(Outcome(claim, started=False)))
+            else:
+                calls.append(call)
+        if calls:
+            self._executor.submit(calls)
+
+    def _refuse(self, claim: Claim, error: NBClusterError) -> None:
+        log.error("refused: partition %d of %s: %s", claim.index, claim.step.job_name, error)
+        code = porter.refusal(error)
+        self._unrecorded.append(Finish(claim, PartitionStatus.FAILED, code, str(error), failed_items=claim.items))
 
     def _give_back_unknown(self) -> None:
         """Return claims that are ours in the database but not here: the answer to their COMMIT was lost."""
@@ -289,11 +357,8 @@ class Worker:
             return
         self._compared_at, self._compared_after = now, interruptions
         known = {(claim.partition_id, claim.token) for claim, _ in self._held.values()}
+        known |= {(claim.partition_id, claim.token) for claim in self._delivering.values()}
         unknown = [one for one in self._store.claims.held_by(self._node_id) if (one[0], one[1]) not in known]
         if unknown:
             log.warning("%d claims of this node were not known to it and are given back", len(unknown))
             self._store.claims.give_back(self._node_id, unknown)
-
-
-def _refused(claim: Claim, error: SignatureError) -> Finish:
-    return Finish(claim, PartitionStatus.FAILED, ExitCode.BAD_SIGNATURE, str(error), failed_items=claim.items)

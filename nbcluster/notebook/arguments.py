@@ -48,6 +48,7 @@ class Arguments:
     fresh: bool = False
     into: str | None = None
     if_exists: str | None = None
+    results: str | None = None
     cache: bool = False
     retries: int | None = None
     retry_on: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAGIC = "%%nbcluster "
 _PASSED_ON = (
     "chunk", "partitions", "nodes", "max_capture", "fresh", "cache", "retries", "retry_on", "retry_wait", "timeout",
-    "max_errors", "priority", "require", "pin", "ship", "into", "if_exists",
+    "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "results",
 )  # fmt: skip
 _FUNCTIONS = ("aggregate", "on_success", "on_failure")
 

@@ -77,6 +77,9 @@ _INTO = (
         IF_EXISTS,
     ),
 )
+_RESULTS = Option(
+    ("--results",), "results", "where large values travel, for example file:///share/values (the database)", "ADDRESS"
+)
 _FRESH = Option(("--fresh",), "fresh", "run anew, even if this name, code and input ran before")
 _CACHE = (
     Option(
@@ -117,9 +120,9 @@ _PLANNING = (
     Option(("--sample",), "sample", "the same, with N partitions run and timed here", "N", parse_count),
 )
 _COMMON = (*_BLOCK, _FRESH, *_CACHE, *_SHIP, *_PLACING, *_CLAIMING, *_TRYING, *_AFTERWARDS, *_ENDING, *_SHOWING)
-_SUBMIT_OPTIONS = (_OUT, _NAME, *_INTO, *_COMMON, *_PLANNING)
+_SUBMIT_OPTIONS = (_OUT, _NAME, *_INTO, _RESULTS, *_COMMON, *_PLANNING)
 _LOCAL_OPTIONS = (_OUT, _NAME, *_PIECES, *_COMMON)
-_MAP_OPTIONS = (*_LOCAL_OPTIONS, *_INTO, *_PLANNING)
+_MAP_OPTIONS = (*_LOCAL_OPTIONS, *_INTO, _RESULTS, *_PLANNING)
 _NOW = Option(("--now",), "now", "kill what runs, without the seconds that it otherwise gets to end by itself")
 _STEP = Option(("--step",), "step", "of this step of a pipeline", "NAME")
 _PARTITION = Option(("--partition",), "partition", "this one only, also when it is COMPLETED", "N", index)

@@ -22,8 +22,8 @@ _WIDEST = 96
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 _PASSED_ON = (
     "chunk", "partitions", "strategy", "nodes", "max_capture", "fresh", "cache", "retries", "retry_on", "retry_wait",
-    "timeout", "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "aggregate", "on_success",
-    "on_failure",
+    "timeout", "max_errors", "priority", "require", "pin", "ship", "into", "if_exists", "results", "aggregate",
+    "on_success", "on_failure",
 )  # fmt: skip
 _OBJECTS = ("strategy", "aggregate", "on_success", "on_failure")
 """Options that may name a function of the notebook."""

@@ -5,16 +5,20 @@ The result answers like a job's handle, so that the cells below need not change.
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nbcluster.awaiting import AsCompleted
 from nbcluster.errors import JobFailed
 from nbcluster.notebook.body import Step
 from nbcluster.records import ItemError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class LocalItem:
     partition: int = 0
     node: str = "local"
     attempt: int = 1
+    size: int = 0
 
 
 class LocalJob:
@@ -36,6 +41,7 @@ class LocalJob:
 
     def __init__(self, name: str, step: Step, items: Iterable[Any], *, collect: bool) -> None:
         self.name = name
+        self._said: set[str] = set()
         self._items = [_run(step, index, item, collect) for index, item in enumerate(items)]
         self._failed = [item for item in self._items if item.error is not None]
         self.state = "FAILED" if self._failed else "COMPLETED"
@@ -44,7 +50,25 @@ class LocalJob:
         """One row an input, with the columns of a job's frame."""
         from nbcluster.frames.items import items_frame
 
-        return items_frame(self._items)
+        return items_frame(self._items, self._say_once)
+
+    def to_parquet(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a Parquet file, as a job does."""
+        self._export(path, "parquet")
+
+    def to_csv(self, path: str | os.PathLike[str], partial: bool = False) -> None:
+        """Write the rows of ``frame()`` to a CSV file, as a job does."""
+        self._export(path, "csv")
+
+    def _export(self, path: str | os.PathLike[str], kind: Literal["parquet", "csv"]) -> None:
+        from nbcluster.exports import export
+
+        export(path, kind, lambda: self._items, self._say_once)
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.warning("%s: %s", self.name, sentence)
 
     def errors(self) -> Any:
         """One row a failed input."""
@@ -92,6 +116,13 @@ class LocalJob:
 
     def wait(self, timeout: float | None = None) -> LocalJob:
         """Returns at once: a local job has ended when it exists."""
+        return self
+
+    def stop_when(
+        self, predicate: Callable[[Any], object], timeout: float | None = None, now: bool = False
+    ) -> LocalJob:
+        """Asks once, of all rows: a local job has ended when it exists."""
+        predicate(self.frame())
         return self
 
     def done(self) -> bool:

@@ -54,7 +54,7 @@ _NOTHING = "\\N"
 def _copy_block(names: Sequence[str], block: Sequence[Plain]) -> bytes:
     columns = [_written(kind, values) for kind, values in block]
     lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
-    return _as_bytes(lines + "\n", names, block)
+    return _as_bytes(f"{lines}\n" if block[0][1] else "", names, block)
 
 
 def _written(kind: str, values: list[Any]) -> list[str]:

@@ -9,6 +9,11 @@ from nbcluster.errors import InputError
 NULL, BOOL, INT, WHOLE, FLOAT, DECIMAL = "null", "bool", "int", "whole", "float", "decimal"
 """Nothing but missing values; truth; whole numbers of 64 bits; floats without fractions; floats; exact numbers."""
 
+NAN, NAT = "nan", "nat"
+"""Nothing but missing numbers; nothing but missing times."""
+
+NOTHING = (NULL, NAN, NAT)
+
 TEXT, BYTES, UUID, JSON = "text", "bytes", "uuid", "json"
 DATE, DAY, MOMENT, ZONED, TIME, SPAN = "date", "day", "moment", "zoned", "time", "span"
 """Dates; times that are all midnight; times without a zone; times with one; times of day; lengths of time."""
@@ -18,6 +23,8 @@ OTHER = "other"
 
 SPOKEN = {
     NULL: "nothing",
+    NAN: "nothing",
+    NAT: "nothing",
     BOOL: "true and false",
     INT: "whole numbers",
     WHOLE: "numbers",
@@ -79,9 +86,9 @@ def together(column: str, kinds: Iterable[str]) -> str:
     """The kind that holds all of these.  Raises InputError when nothing does."""
     result = NULL
     for kind in kinds:
-        if kind in (result, NULL):
+        if kind == result or (kind in NOTHING and result != NULL):
             continue
-        wider = kind if result == NULL else _TOGETHER.get(frozenset({kind, result}))
+        wider = kind if result in NOTHING else _TOGETHER.get(frozenset({kind, result}))
         if wider is None:
             raise InputError(
                 f"column {column!r} holds {SPOKEN[result]} and {SPOKEN[kind]}; give all its values one type"
@@ -92,6 +99,6 @@ def together(column: str, kinds: Iterable[str]) -> str:
 
 def fits(kind: str, column: str, *, loosely: bool) -> bool:
     """Whether values of ``kind`` go into a column of the kind ``column`` without a change of meaning."""
-    if kind in (NULL, column) or column == OTHER or column in _ALSO.get(kind, ()):
+    if kind == column or kind in NOTHING or column == OTHER or column in _ALSO.get(kind, ()):
         return True
     return loosely and column in _ALSO_LOOSELY.get(kind, ())

@@ -43,6 +43,8 @@ Columns = Sequence[tuple[str, str]]
 
 _TYPES: dict[str, TypeEngine[Any]] = {
     kinds.NULL: Text(),
+    kinds.NAN: Double(),
+    kinds.NAT: DateTime(),
     kinds.BOOL: Boolean(),
     kinds.INT: BigInteger(),
     kinds.WHOLE: Double(),
@@ -138,8 +140,13 @@ def _is_required(column: Any) -> bool:
     return not column["nullable"] and not filled and not counted
 
 
-def check(name: str, there: Sequence[TableColumn], columns: Columns, *, loosely: bool) -> list[str]:
-    """The names of the table's columns that these go into, in their order.  Raises InputError naming a column."""
+def check(
+    name: str, there: Sequence[TableColumn], columns: Columns, *, loosely: bool, empty: bool = False
+) -> list[str]:
+    """The names of the table's columns that these go into, in their order.  Raises InputError naming a column.
+
+    Of columns without values (``empty``) only the names are looked at.
+    """
     known = {column.name: column for column in there}
     if loosely:  # names of SQLite's columns know no case
         known = {column.name.lower(): column for column in there} | known
@@ -148,9 +155,9 @@ def check(name: str, there: Sequence[TableColumn], columns: Columns, *, loosely:
         column = known.get(label) or (known.get(label.lower()) if loosely else None)
         if column is None:
             raise InputError(f"table {name} has no column {label!r}; it has {_listed(there)}")
-        if not kinds.fits(kind, column.kind, loosely=loosely):
+        if not empty and not kinds.fits(kind, column.kind, loosely=loosely):
             takes, given = kinds.SPOKEN[column.kind], kinds.SPOKEN[kind]
-            raise InputError(f"column {label!r} of table {name} takes {takes}, and these are {given}")
+            raise InputError(f"column {label!r} of table {name} takes {takes}, and these are {given}; give it one type")
         targets.append(column.name)
     lacking = [column.name for column in there if column.required and column.name not in targets]
     if lacking:
@@ -171,9 +178,7 @@ def insert_json(connection: Connection, name: TableName, columns: Columns, targe
     mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[connection.dialect.paramstyle]
     marks = ", ".join([mark] * len(targets))
     statement = f"INSERT INTO {quoted(connection, name)} ({_names(connection, targets)}) VALUES ({marks})"
-    if "%" in mark:
-        statement = statement.replace("%", "%%").replace("%%s", "%s")
-    for rows in json_blocks(body, columns):
+    for rows in filter(None, json_blocks(body, columns)):
         connection.exec_driver_sql(statement, rows)
 
 
@@ -183,6 +188,7 @@ def insert_copy(connection: Connection, name: TableName, targets: Sequence[str],
 
     driver: Any = connection.connection.driver_connection
     statement = f"COPY {quoted(connection, name)} ({_names(connection, targets)}) FROM STDIN (ENCODING 'UTF8')"
+    statement = statement.replace("%%", "%")  # doubled for statements with parameters, which this is not
     try:
         with driver.cursor().copy(statement) as copy:
             for body in bodies:

@@ -67,7 +67,7 @@ def _floats(values: Any) -> Plain:
     if not missing.any():
         return (kinds.WHOLE, values.astype("int64").tolist()) if whole else (kinds.FLOAT, values.tolist())
     if not len(known):
-        return kinds.NULL, [None] * len(values)
+        return kinds.NAN, [None] * len(values)
     listed = (np.where(missing, 0.0, values).astype("int64") if whole else values).tolist()
     for place in np.flatnonzero(missing).tolist():
         listed[place] = None
@@ -82,7 +82,7 @@ def _moments(values: Any) -> Plain:
     for place in np.flatnonzero(missing).tolist():
         texts[place] = None
     if missing.all() and len(values):
-        return kinds.NULL, texts
+        return kinds.NAT, texts
     midnight = bool(np.all((values == values.astype("datetime64[D]"))[~missing]))
     return (kinds.DAY if midnight else kinds.MOMENT), texts
 
@@ -146,11 +146,11 @@ def _one(name: str, value: Any) -> tuple[str, Any]:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # a scalar or an array of numpy's
         inner = value.tolist()
         return _json(name, inner) if isinstance(inner, list) else _one(name, inner)
-    if type(value).__module__.startswith("pandas.") and type(value).__name__ in ("Period", "Interval"):
+    if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ in ("Period", "Interval"):
         return kinds.TEXT, str(value)
     raise InputError(
-        f"column {name!r} holds a {type(value).__name__}, which no column of a table takes; make it numbers, text "
-        "or times"
+        f"column {name!r} holds a value of type {type(value).__name__}, which no column of a table takes; make it "
+        "numbers, text or times"
     )
 
 

@@ -35,7 +35,7 @@ class Shape:
         for piece in self._pieces:
             columns = _columns_of(piece)
             size = len(piece)
-            for start in range(0, size, _AT_ONCE):
+            for start in range(0, size or 1, _AT_ONCE):  # an empty frame still has columns of a type
                 end = min(size, start + _AT_ONCE)
                 yield [
                     plain(name, columns[name][start:end]) if name in columns else missing(end - start)
@@ -96,8 +96,8 @@ def _row(value: Any) -> dict[str, Any]:
     if isinstance(value, tuple):
         raise InputError("a tuple has no names for its columns; return a dict, a named tuple or a DataFrame")
     raise InputError(
-        f"a {type(value).__name__} has no rows; with into= return a DataFrame, a dict, a Series, a named tuple, a list "
-        "of those, or None for no rows"
+        f"a value of type {type(value).__name__} has no rows; with into= return a DataFrame, a dict, a Series, a named "
+        "tuple, a list of those, or None for no rows"
     )
 
 

@@ -82,7 +82,7 @@ def target_of(into: Any, if_exists: str | None) -> Table | None:
             return table(into.name, url=into.url, at_least_once=True, if_exists=if_exists)
         return replace(into, if_exists=table(into.name, if_exists=if_exists).if_exists)
     if not isinstance(into, str):
-        raise InputError(f"into must be the name of a table, not a {type(into).__name__}")
+        raise InputError(f"into must be the name of a table, not {type(into).__name__}")
     if "://" in into:
         raise InputError("into is a URL; write into=nb.table('name', url=..., at_least_once=True)")
     return table(into, if_exists=if_exists)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection
 
+from nbcluster.config import LARGE_VALUE, state_directory
 from nbcluster.errors import ConfigError
 from nbcluster.signing import Signer, embedded_key, make_missing_key, shared_key
 from nbcluster.store import schema
@@ -30,10 +32,12 @@ from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
 from nbcluster.store.presence import Presence, presence_for
+from nbcluster.store.shared import SharedInputs
 from nbcluster.store.spans import Spans
 from nbcluster.store.standing import Standings
 from nbcluster.store.steps import StepViews
 from nbcluster.store.tables import SCHEMA_VERSION
+from nbcluster.store.transport import Transport
 from nbcluster.store.upgrade import upgrade
 from nbcluster.store.views import Views
 from nbcluster.store.wakeup import MASTERS, Wakeup, wakeup_for
@@ -65,7 +69,9 @@ class Store:
     finishes: Finishes
     releases: Releases
     outcomes: Outcomes
+    transport: Transport
     cached: CachedResults
+    shared: SharedInputs
     views: Views
     standings: Standings
     overviews: Overviews
@@ -138,13 +144,25 @@ class Store:
 
     def close(self) -> None:
         """Close every connection and stop listening."""
+        self.transport.close()
         self.presence.close()
         self.wakeup.close()
         self.database.close()
 
 
-def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", pool_size: int = 2) -> Store:
+def open_store(
+    url: str,
+    *,
+    initialize: str = "embedded",
+    key_file: str = "",
+    pool_size: int = 2,
+    spool: str = "",
+    large_value: int = LARGE_VALUE,
+) -> Store:
     """Connect, check the schema (and make it where ``initialize`` allows), find the key.
+
+    ``spool`` is the folder for large values on their way; one in the user's state folder by default.
+    ``large_value`` is the size in bytes above which values travel apart from their rows.
 
     Raises DatabaseUnreachable, LoginRefused, SchemaMissing, SchemaTooOld, SchemaTooNew or ConfigError,
     each with one sentence that says what to do.
@@ -179,7 +197,9 @@ def open_store(url: str, *, initialize: str = "embedded", key_file: str = "", po
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),
+        transport=Transport(database, signer, Path(spool) if spool else state_directory() / "spool", large_value),
         cached=CachedResults(database),
+        shared=SharedInputs(database),
         views=Views(database),
         standings=Standings(database),
         overviews=Overviews(database),

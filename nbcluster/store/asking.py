@@ -1,128 +1,196 @@
-"""Whole tables for questions over all jobs: partitions, attempts, events, logs.  Nothing here opens a payload."""
+"""Tables for questions over all jobs, as columns: partitions, attempts, events, logs.  Nothing here opens a payload.
+
+Only the columns that a question names travel.  What it says about the rows is used where that is easy: more rows than
+it asks for may come, never fewer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import BigInteger, case, cast, func, null, select
 
-from nbcluster.lifecycle import PartitionStatus
+from nbcluster.lifecycle import ExitCode, PartitionStatus
+from nbcluster.store import bulk
+from nbcluster.store.bulk import MISSING, Columns, Field, Kind, Source
 from nbcluster.store.engine import BULK, Database
-from nbcluster.store.events import parse_members
-from nbcluster.store.tables import attempts, events, job_execution, job_instance, logs, partitions, step_execution
+from nbcluster.store.stepnames import ABOUT_STEPS, StepNames, Wanted, looked_up
+from nbcluster.store.tables import attempts, events, logs, partitions, step_execution
+
+_P, _S, _A, _E = partitions.c, step_execution.c, attempts.c, events.c
 
 _RUNNING = "RUNNING"
+_OF_RUNNING = _P.status == PartitionStatus.CLAIMED
+_CODES = tuple(word.value for word in ExitCode)
+
+_PARTITIONS = {
+    "partition": Field(_P.partition_index, Kind.WHOLE),
+    "key": Field(_P.partition_key, Kind.TEXT),
+    "state": Field(_P.status, Kind.TEXT, words=tuple(word.value for word in PartitionStatus)),
+    "node": Field(_P.assigned_node, Kind.TEXT),
+    "attempt": Field(_P.attempt, Kind.WHOLE),
+    "items": Field(_P.item_count, Kind.WHOLE),
+    "failed": Field(_P.failed_items, Kind.WHOLE),
+    "exit_code": Field(_P.exit_code, Kind.TEXT, words=_CODES),
+    "message": Field(_P.exit_message, Kind.TEXT, wide=True),
+    "seconds": Field(_P.seconds, Kind.NUMBER),
+    "progress": Field(_P.progress, Kind.NUMBER),
+    "claimed": Field(_P.claimed_time, Kind.TIME),
+    "ended": Field(_P.end_time, Kind.TIME),
+}
+_LAST_ATTEMPTS = {
+    **{name: _PARTITIONS[name] for name in ("partition", "attempt", "node", "message", "claimed", "ended")},
+    "outcome": Field(case((_OF_RUNNING, _RUNNING), else_=func.coalesce(_P.exit_code, _P.status)), Kind.TEXT,
+                     words=(_RUNNING, *_CODES)),
+    "seconds": Field(case((_OF_RUNNING, null()), else_=_P.seconds), Kind.NUMBER),
+    "peak_memory": Field(cast(null(), BigInteger), Kind.WHOLE),
+}  # fmt: skip
+_ENDED_ATTEMPTS = {
+    "partition": _PARTITIONS["partition"],
+    "attempt": Field(_A.attempt, Kind.WHOLE),
+    "node": Field(_A.node_id, Kind.TEXT),
+    "outcome": Field(_A.outcome, Kind.TEXT),
+    "message": Field(_A.message, Kind.TEXT, wide=True),
+    "seconds": Field(_A.seconds, Kind.NUMBER),
+    "peak_memory": Field(_A.peak_memory, Kind.WHOLE),
+    "claimed": Field(_A.claimed_time, Kind.TIME),
+    "ended": Field(_A.end_time, Kind.TIME),
+}
+_EVENTS = {
+    "time": Field(_E.event_time, Kind.TIME),
+    "phase": Field(_E.phase, Kind.TEXT),
+    "job": Field(_E.job_execution_id, Kind.WHOLE),
+    "node": Field(_E.node_id, Kind.TEXT),
+    "detail": Field(_E.detail, Kind.TEXT, wide=True),
+}
+_LOGS = {
+    "partition": _PARTITIONS["partition"],
+    "attempt": Field(logs.c.attempt, Kind.WHOLE),
+    "text": Field(logs.c.body, Kind.BYTES, wide=True),
+}
+_ID, _STEP, _MEMBERS = " id", " step", " members"
+"""Columns that nobody asked for: their names cannot be those of any that one asks for."""
+
+
+def _kinds(fields: Mapping[str, Field], *first: str) -> dict[str, Kind]:
+    """The columns of a table, in their order."""
+    about = {"job": Kind.WHOLE, "name": Kind.TEXT, "step": Kind.TEXT, "partition": Kind.WHOLE}
+    return {name: about[name] for name in first} | {name: one.kind for name, one in fields.items()}
+
+
+PARTITIONS = _kinds(_PARTITIONS, *ABOUT_STEPS)
+ATTEMPTS = _kinds(_ENDED_ATTEMPTS, *ABOUT_STEPS)
+LOGS = _kinds(_LOGS, *ABOUT_STEPS) | {"text": Kind.TEXT}
+EVENTS = {name: _kinds(_EVENTS, "name", "step", "partition").get(name, Kind.WHOLE)
+          for name in ("time", "phase", "job", "name", "step", "partition", "attempt", "node", "detail")}  # fmt: skip
 
 
 class Asking:
-    """Rows of all jobs, each with the number and the name of its job, its step and its partition."""
+    """Columns of all jobs' rows; ``Wanted`` names those that there are in PARTITIONS, ATTEMPTS, EVENTS and LOGS."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def _rows(self, statement: Any) -> Sequence[Any]:
-        return self._database.read(lambda connection: connection.execute(statement).all(), patience=BULK)
+    def partitions(self, wanted: Wanted) -> Columns:
+        """Every partition."""
+        return self._of_steps(Source(partitions, _P.step_execution_id), _PARTITIONS, wanted)
 
-    def partitions(self) -> Sequence[Any]:
-        """Every partition: job, name, step, partition, key, state, node, attempt, ... as in PARTITION_COLUMNS."""
-        return self._rows(
-            _about_partitions(
-                partitions.c.partition_key, partitions.c.status, partitions.c.assigned_node, partitions.c.attempt,
-                partitions.c.item_count, partitions.c.failed_items, partitions.c.exit_code, partitions.c.exit_message,
-                partitions.c.seconds, partitions.c.progress,
-                partitions.c.claimed_time, partitions.c.end_time,
-            )
-        )  # fmt: skip
+    def attempts(self, wanted: Wanted) -> Columns:
+        """Every attempt, the last one of each partition too."""
+        import numpy as np
 
-    def attempts(self) -> list[tuple[Any, ...]]:
-        """Every attempt, the last one of each partition too, as in ATTEMPT_COLUMNS."""
-        last = _about_partitions(
-            partitions.c.attempt, partitions.c.assigned_node, partitions.c.status, partitions.c.exit_code,
-            partitions.c.exit_message, partitions.c.seconds, partitions.c.claimed_time, partitions.c.end_time,
-        ).where(partitions.c.attempt > 0, partitions.c.status != PartitionStatus.PENDING)  # fmt: skip
-        found = {(*row[:4], row.attempt): _last_attempt(row) for row in self._rows(last)}
-        earlier = _about_partitions(
-            attempts.c.attempt, attempts.c.node_id, attempts.c.outcome, attempts.c.message, attempts.c.seconds,
-            attempts.c.peak_memory, attempts.c.claimed_time, attempts.c.end_time,
-        ).join(attempts, attempts.c.step_execution_id == partitions.c.step_execution_id)  # fmt: skip
+        begun = (_P.attempt > 0, _P.status != PartitionStatus.PENDING)
+        told = partitions.join(attempts, _A.step_execution_id == _P.step_execution_id)
+        keys = {_ID: Field(_P.step_execution_id, Kind.WHOLE)}
+        # What else is said of an attempt must not be checked before it is known which of its two rows tells of it.
+        alike = tuple(one for one in wanted.conditions if one.column in (*ABOUT_STEPS, "partition", "attempt"))
+        both = Wanted(wanted.columns | {_ID, "attempt"}, alike)
+        last = self._of_steps(Source(partitions, _P.step_execution_id, begun), _LAST_ATTEMPTS | keys, both)
+        ended = self._of_steps(Source(told, _P.step_execution_id), _ENDED_ATTEMPTS | keys, both)
         # What was written down at its end knows more than the partition's row.
-        found |= {(*row[:4], row.attempt): tuple(row) for row in self._rows(earlier)}
-        return list(found.values())
+        known = np.isin(_attempt_ids(last), _attempt_ids(ended))
+        return last.kept(~known).and_then(ended)
 
-    def events(self) -> Iterator[tuple[Any, ...]]:
-        """One row an event and partition that it tells of, in the order of their recording, as in EVENT_COLUMNS."""
-        places = {row[0]: row[1] for row in self._rows(select(_P.step_execution_id, _P.partition_index))}
+    def events(self, wanted: Wanted) -> Columns:
+        """One row an event and partition that it tells of; one alone where it tells of none."""
+        steps = StepNames.read(self._database, wanted)
+        named = {name: one for name, one in _EVENTS.items() if name in wanted.columns}
+        hidden = {_MEMBERS: Field(_E.members, Kind.TEXT, wide=True)}
+        if {"name", "step"} & wanted.columns:
+            hidden |= {_STEP: Field(_E.step_execution_id, Kind.WHOLE), "job": _EVENTS["job"]}
+        where = [*wanted.pushed(_EVENTS), *steps.where_events(_E.job_execution_id, _E.step_execution_id)]
+        source = Source(events, _E.event_id, where)
+        found = bulk.read(self._database, source, named | hidden, BULK)
+        if _STEP in found.arrays:
+            found.arrays |= steps.around(found.arrays["job"], found.arrays.pop(_STEP))
+        return self._by_member(found, wanted)
+
+    def logs(self, wanted: Wanted) -> Columns:
+        """What every attempt printed."""
+        mine = func.coalesce(_P.result_of, _P.step_execution_id)
+        source = Source(partitions.join(logs, logs.c.step_execution_id == mine), _P.step_execution_id)
+        found = self._of_steps(source, _LOGS, wanted)
+        if "text" in found.arrays:
+            texts = [body.decode("utf-8", "replace") for body in found.arrays["text"]]
+            found.arrays["text"] = bulk.as_array(texts, Kind.TEXT)
+        return found
+
+    def ended_steps(self, wanted: Wanted) -> list[tuple[int, str]]:
+        """The ids of the jobs and the names of their steps that have final partitions, in their order."""
         statement = (
-            select(
-                events.c.event_time, events.c.phase, events.c.job_execution_id, job_instance.c.job_name,
-                step_execution.c.step_name, events.c.node_id, events.c.detail, events.c.members,
-            )
-            .outerjoin(job_execution, job_execution.c.job_execution_id == events.c.job_execution_id)
-            .outerjoin(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
-            .outerjoin(step_execution, step_execution.c.step_execution_id == events.c.step_execution_id)
-            .order_by(events.c.event_id)
-        )  # fmt: skip
-        for row in self._rows(statement):
-            about, (node, detail, members) = tuple(row[:5]), row[5:]
-            told = parse_members(members)
-            if not told:
-                yield (*about, None, None, node, detail)
-            for partition, attempt in told:
-                yield (*about, places.get(partition), attempt, node, detail)
-
-    def logs(self) -> Sequence[Any]:
-        """What every attempt printed, as bytes, as in LOG_COLUMNS."""
-        mine = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
-        statement = _about_partitions(logs.c.attempt, logs.c.body).join(logs, logs.c.step_execution_id == mine)
-        return self._rows(statement.order_by(logs.c.attempt))
-
-    def ended_steps(self) -> Sequence[Any]:
-        """The ids of the jobs and the names of their steps that have final partitions."""
-        statement = (
-            select(step_execution.c.job_execution_id, step_execution.c.step_name)
+            select(_S.job_execution_id, _S.step_name, _S.step_execution_id)
             .where(select(_P.step_execution_id).where(_P.master_step_execution_id == _S.step_execution_id,
                                                       _P.end_time.is_not(None) | _P.result_of.is_not(None)).exists())
-            .order_by(step_execution.c.job_execution_id, step_execution.c.position)
+            .order_by(_S.job_execution_id, _S.position)
         )  # fmt: skip
-        return self._rows(statement)
+        found = self._database.read(lambda connection: connection.execute(statement).all(), patience=BULK)
+        steps = StepNames.read(self._database, wanted)
+        return [(job, step) for job, step, step_id in found if steps.may_be_meant(step_id)]
+
+    def _of_steps(self, source: Source, fields: Mapping[str, Field], wanted: Wanted) -> Columns:
+        """Rows that belong to partitions, with the job, the name and the step of each."""
+        chosen = {name: one for name, one in fields.items() if name in wanted.columns}
+        where = [*source.where, *wanted.pushed(fields)]
+        if not wanted.names_steps:
+            return bulk.read(self._database, Source(source.rows, source.key, where), chosen, BULK)
+        steps = StepNames.read(self._database, wanted)
+        where += steps.where(_P.master_step_execution_id)
+        chosen[_STEP] = Field(_P.master_step_execution_id, Kind.WHOLE)
+        found = bulk.read(self._database, Source(source.rows, source.key, where), chosen, BULK)
+        return steps.told(found, found.arrays.pop(_STEP), wanted.columns)
+
+    def _by_member(self, found: Columns, wanted: Wanted) -> Columns:
+        """Each event as often as it tells of partitions."""
+        import numpy as np
+
+        members = [text or "" for text in found.arrays.pop(_MEMBERS)]
+        counts = np.array([text.count(":") for text in members], dtype=np.int64)
+        every = np.repeat(np.arange(found.rows), np.maximum(counts, 1))
+        rows = Columns(len(every), {name: array[every] for name, array in found.arrays.items()})
+        if {"partition", "attempt"} & wanted.columns:
+            pairs = np.array(" ".join(filter(None, members)).replace(":", " ").split(), dtype=np.int64).reshape(-1, 2)
+            told = np.full((rows.rows, 2), MISSING)
+            told[counts[every] > 0] = pairs
+            rows.arrays["attempt"] = told[:, 1]
+            if "partition" in wanted.columns:
+                rows.arrays["partition"] = self._indexes(told[:, 0])
+        return rows
+
+    def _indexes(self, ids: Any) -> Any:
+        """The numbers within their steps of partitions with these ids."""
+        import numpy as np
+
+        known = ids[ids != MISSING]
+        if not len(known):
+            return ids
+        near = _P.step_execution_id.between(int(known.min()), int(known.max()))
+        fields = {_ID: Field(_P.step_execution_id, Kind.WHOLE), "partition": _PARTITIONS["partition"]}
+        places = bulk.read(self._database, Source(partitions, _P.step_execution_id, [near]), fields, BULK)
+        order = np.argsort(places.arrays[_ID], kind="stable")
+        return looked_up(ids, places.arrays[_ID][order], places.arrays["partition"][order], MISSING)
 
 
-_P, _S = partitions.c, step_execution.c
-
-_ABOUT = ("job", "name", "step", "partition")
-PARTITION_COLUMNS = (
-    *_ABOUT, "key", "state", "node", "attempt", "items", "failed", "exit_code", "message", "seconds",
-    "progress", "claimed", "ended",
-)  # fmt: skip
-ATTEMPT_COLUMNS = (*_ABOUT, "attempt", "node", "outcome", "message", "seconds", "peak_memory", "claimed", "ended")
-EVENT_COLUMNS = ("time", "phase", "job", "name", "step", "partition", "attempt", "node", "detail")
-LOG_COLUMNS = (*_ABOUT, "attempt", "text")
-
-
-def _about_partitions(*columns: Any) -> Select[Any]:
-    """These columns behind those that say which partition of which job it is, in the order of the jobs."""
-    return (
-        select(
-            job_execution.c.job_execution_id.label("job"),
-            job_instance.c.job_name.label("name"),
-            step_execution.c.step_name.label("step"),
-            partitions.c.partition_index,
-            *columns,
-        )
-        .select_from(partitions)
-        .join(step_execution, step_execution.c.step_execution_id == partitions.c.master_step_execution_id)
-        .join(job_execution, job_execution.c.job_execution_id == partitions.c.job_execution_id)
-        .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
-        .order_by(partitions.c.master_step_execution_id, partitions.c.partition_index)
-    )
-
-
-def _last_attempt(row: Any) -> tuple[Any, ...]:
-    running = row.status == PartitionStatus.CLAIMED
-    outcome = _RUNNING if running else row.exit_code or row.status
-    seconds = None if running else row.seconds
-    return (
-        *row[:4], row.attempt, row.assigned_node, outcome, row.exit_message, seconds, None, row.claimed_time,
-        row.end_time,
-    )  # fmt: skip
+def _attempt_ids(found: Columns) -> Any:
+    """One whole number for each attempt of each partition."""
+    return found.arrays[_ID] * 2**20 + found.arrays["attempt"]

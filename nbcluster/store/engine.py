@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, make_url
@@ -43,6 +44,16 @@ class Database:
     def url(self) -> str:
         """The URL as it may be shown: without its password."""
         return self.dialect.url.render_as_string(hide_password=True)
+
+    def is_at(self, url: str) -> bool:
+        """Whether ``url`` leads to this very database.  Raises ConfigError for what is no URL."""
+        here, there = self.dialect.url, _parse(url)
+        if here.get_backend_name() != there.get_backend_name():
+            return False
+        if self.dialect.file is not None:
+            return bool(there.database) and self.dialect.file == Path(str(there.database)).absolute()
+        places = [(one.host, one.port or self.dialect.port, one.database) for one in (here, there)]
+        return places[0] == places[1]
 
     def write(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """Run ``work`` in a write transaction; again, from its start, after a passing refusal.

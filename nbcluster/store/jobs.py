@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from nbcluster.errors import DatabaseError
-from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, Phase, StepKind, StopRequest
+from nbcluster.errors import DatabaseError, InputError
+from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, PartitionStatus, Phase, StepKind, StopRequest
 from nbcluster.newjob import NewJob, NewPartition, NewStep
 from nbcluster.records import StepToRun
 from nbcluster.store import payloads
@@ -22,6 +22,7 @@ from nbcluster.store.jobwriter import JobWriter
 from nbcluster.store.tables import (
     job_execution,
     job_instance,
+    partitions,
     step_execution,
 )
 from nbcluster.store.targets import Targets
@@ -244,6 +245,8 @@ class JobRepository:
         for step in steps:
             after = json.loads(step.after_steps)
             is_main = step.step_name == old.main_step
+            if is_main and again and step.into_table is not None:
+                _refuse_doubling(connection, step, again)
             ready = done.issuperset(after) and step.kind not in CALLBACKS
             if ready and step.status == JobStatus.COMPLETED and not (is_main and again):
                 done.add(step.step_name)
@@ -264,6 +267,24 @@ class JobRepository:
                 )  # fmt: skip
             main = new_step if is_main else main
         return main
+
+
+def _refuse_doubling(connection: Connection, step: Any, again: frozenset[int]) -> None:
+    """What is COMPLETED has its rows in the table: run once more it would add them once more."""
+    done = connection.execute(
+        select(partitions.c.partition_index)
+        .where(
+            partitions.c.master_step_execution_id == step.step_execution_id,
+            partitions.c.status == PartitionStatus.COMPLETED,
+            partitions.c.partition_index.in_(again),
+        )
+        .order_by(partitions.c.partition_index)
+    ).first()
+    if done is not None:
+        raise InputError(
+            f"partition {done[0]} is COMPLETED and its rows are in table {step.into_table}; run again it would add "
+            "them a second time: submit the job anew with fresh=True and if_exists='replace'"
+        )
 
 
 _IS_MAIN_STEP = (step_execution.c.job_execution_id == job_execution.c.job_execution_id) & (

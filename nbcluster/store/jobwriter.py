@@ -133,6 +133,7 @@ class JobWriter:
         rows: list[dict[str, Any]] = []
         for part in split:
             body = None if part.arguments is None else part.arguments.body
+            apart = part.arguments_payload
             large = body is not None and len(body) > payloads.INLINE
             rows.append(
                 {
@@ -147,9 +148,9 @@ class JobWriter:
                     "cache_key": part.cache_key,
                     "cache_mac": part.cache_mac,
                     "last_updated": created,
-                    "arguments": None if large else body,
+                    "arguments": None if large or apart else body,
                     "arguments_mac": b"" if part.arguments is None else part.arguments.mac,
-                    "arguments_payload": payloads.put(connection, body) if large and body else None,
+                    "arguments_payload": payloads.put(connection, body) if large and body else apart,
                 }
                 | (_carried(part.cached if part.cache_key in taken else None) if taken else {})
             )

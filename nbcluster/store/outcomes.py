@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from nbcluster.depot.names import FILE, is_reference
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import Result, Signed, StoredResult, TakenOver
+from nbcluster.records import Reference, Result, Signed, StoredResult, TakenOver
 from nbcluster.store import payloads
 from nbcluster.store.cached import CachedEntry, CachedResults
 from nbcluster.store.engine import Database
-from nbcluster.store.tables import partitions, results
+from nbcluster.store.tables import partitions, results, step_execution
 
 
 class Outcomes:
@@ -24,13 +25,17 @@ class Outcomes:
         self._cached = CachedResults(database)
 
     def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool) -> list[StoredResult]:
-        """The final partitions among ``indexes``, in order, with arguments if they are asked for."""
+        """The final partitions among ``indexes``, in order, with arguments if they are asked for.
+
+        Large values are not read: there is a reference in their place.
+        """
         source = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
         columns = [
             partitions.c.partition_index, partitions.c.partition_key, partitions.c.status, partitions.c.assigned_node,
             partitions.c.attempt, partitions.c.claim_token, partitions.c.item_count, partitions.c.exit_code,
             partitions.c.exit_message, partitions.c.seconds, results.c.attempt.label("result_attempt"), results.c.body,
             results.c.payload_id, results.c.errors, results.c.seconds.label("item_seconds"), results.c.mac,
+            results.c.size, source.label("source"), partitions.c.step_execution_id.label("partition_id"),
             partitions.c.result_of, partitions.c.cache_key, partitions.c.cache_mac,
         ]  # fmt: skip
         if arguments:
@@ -49,9 +54,27 @@ class Outcomes:
         def work(connection: Connection) -> list[StoredResult]:
             rows = connection.execute(statement, {"indexes": self._dialect.listed(indexes)}).all()
             entries = self._cached.entries(connection, {row.cache_key for row in rows if _may_be_taken_over(row)})
-            return [_stored(connection, row, arguments, _taken_over(row, entries)) for row in rows]
+            in_files = [row for row in rows if _in_a_file(row, arguments)]
+            at = self._addresses(connection, in_files) if in_files else {}
+            return [_stored(connection, row, arguments, at, _taken_over(row, entries)) for row in rows]
 
         return self._database.read(work)
+
+    def _addresses(self, connection: Connection, rows: Sequence[Any]) -> dict[int, str | None]:
+        """Where the steps that computed these results keep their large values."""
+        statement = (
+            select(partitions.c.step_execution_id, step_execution.c.values_at)
+            .join(step_execution, step_execution.c.step_execution_id == partitions.c.master_step_execution_id)
+            .where(self._dialect.among(partitions.c.step_execution_id, "ids"))
+        )
+        ids = sorted({one for row in rows for one in (row.source, row.partition_id)})
+        found = connection.execute(statement, {"ids": self._dialect.listed(ids)})
+        return {row[0]: row[1] for row in found}
+
+
+def _in_a_file(row: Any, arguments: bool) -> bool:
+    names = (row.payload_id, row.arguments_payload if arguments else None)
+    return any(name is not None and name.startswith(FILE) for name in names)
 
 
 def _may_be_taken_over(row: Any) -> bool:
@@ -66,15 +89,22 @@ def _taken_over(row: Any, entries: dict[str, CachedEntry]) -> TakenOver | None:
     return TakenOver(entry.uid, entry.step_name, entry.index, row.cache_key, bytes(row.cache_mac), entry.mac)
 
 
-def _stored(connection: Connection, row: Any, arguments: bool, taken_over: TakenOver | None) -> StoredResult:
+def _stored(
+    connection: Connection, row: Any, arguments: bool, at: Mapping[int, str | None], taken_over: TakenOver | None
+) -> StoredResult:
     result = None
     if row.errors is not None:
-        values = bytes(row.body) if row.body is not None else payloads.get(connection, row.payload_id) or b""
-        result = Result(values, row.errors, bytes(row.item_seconds), bytes(row.mac))
-    sent = None
+        reference = _reference(row.payload_id, at.get(row.source), row.size)
+        values = b"" if row.body is None else bytes(row.body)
+        if row.body is None and reference is None:
+            values = payloads.get(connection, row.payload_id) or b""
+        result = Result(values, row.errors, bytes(row.item_seconds), bytes(row.mac), reference)
+    sent = sent_at = None
     if arguments:
-        large = row.arguments is None
-        body = payloads.get(connection, row.arguments_payload) or b"" if large else bytes(row.arguments)
+        sent_at = _reference(row.arguments_payload, at.get(row.partition_id))
+        body = b"" if row.arguments is None else bytes(row.arguments)
+        if row.arguments is None and sent_at is None:
+            body = payloads.get(connection, row.arguments_payload) or b""
         sent = Signed(body, bytes(row.arguments_mac))
     return StoredResult(
         index=row.partition_index,
@@ -89,5 +119,10 @@ def _stored(connection: Connection, row: Any, arguments: bool, taken_over: Taken
         seconds=row.seconds,
         result=result,
         arguments=sent,
+        arguments_reference=sent_at,
         taken_over=taken_over,
     )
+
+
+def _reference(name: str | None, at: str | None, size: int = 0) -> Reference | None:
+    return Reference(name, at, size) if name is not None and is_reference(name) else None

@@ -67,6 +67,20 @@ class Targets:
                     f"written: {self._dialect.said(error)}"
                 ) from error
 
+    def execute(self, connection: Connection, finishes: Iterable[Finish]) -> None:
+        """Execute the statements of partitions that this transaction has just made COMPLETED; raises as ``write``."""
+        for finish in finishes:
+            for statement in finish.statements:
+                try:
+                    self._dialect.execute(connection, statement)
+                except DBAPIError as error:
+                    if self._dialect.is_transient(error) or self._dialect.leads_nowhere(error):
+                        raise
+                    raise TableRefused(
+                        f"partition {finish.claim.index}: its statement was refused, and nothing of it was written: "
+                        f"{self._dialect.said(error)} ({statement.sql:.200})"
+                    ) from error
+
     def forget(self, finishes: Iterable[Finish]) -> None:
         """Look at these tables anew before the next rows: somebody may have changed them."""
         for finish in finishes:
@@ -78,8 +92,9 @@ class Targets:
             return
         columns = self._ready(connection, together[0], rows)
         table = str(together[0].claim.step.into_table)
-        names = making.check(table, columns, rows.columns, loosely=self._dialect.name in making.LOOSE)
         bodies = [_rows(finish).body for finish in together if _rows(finish).count]
+        loosely = self._dialect.name in making.LOOSE
+        names = making.check(table, columns, rows.columns, loosely=loosely, empty=not bodies)
         self._dialect.insert_rows(connection, split_name(table), rows.columns, names, bodies)
 
     def _ready(self, connection: Connection, finish: Finish, rows: TableRows) -> list[making.TableColumn]:

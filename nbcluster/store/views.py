@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select
 
-from nbcluster.lifecycle import FINAL, JobStatus, PartitionStatus
+from nbcluster.lifecycle import FINAL, OPEN, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.steps import COUNTS, progress_of
@@ -174,14 +174,26 @@ class Views:
             for row in self._rows(statement)
         ]
 
-    def indexes(self, step_id: int, statuses: Sequence[PartitionStatus]) -> list[int]:
-        """The partitions in one of these states, in order."""
+    def indexes(self, step_id: int, statuses: Sequence[PartitionStatus], begin: int = 0) -> list[int]:
+        """The partitions from ``begin`` on that are in one of these states, in order."""
         statement = (
             select(partitions.c.partition_index)
-            .where(partitions.c.master_step_execution_id == step_id, partitions.c.status.in_(statuses))
+            .where(
+                partitions.c.master_step_execution_id == step_id,
+                partitions.c.status.in_(statuses),
+                partitions.c.partition_index >= begin,
+            )
             .order_by(partitions.c.partition_index)
         )
         return [row[0] for row in self._rows(statement)]
+
+    def first_open(self, step_id: int) -> int | None:
+        """The first partition that is not final; None when all are."""
+        statement = select(func.min(partitions.c.partition_index)).where(
+            partitions.c.master_step_execution_id == step_id, partitions.c.status.in_(OPEN)
+        )
+        found: int | None = self._rows(statement)[0][0]
+        return found
 
     def sizes(self, step_id: int) -> list[int]:
         """How many items each partition holds, in order."""

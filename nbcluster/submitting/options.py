@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
-from nbcluster.config import parse_duration
+from nbcluster.config import Settings, parse_duration
+from nbcluster.depot.folders import checked_address
 from nbcluster.errors import InputError
 from nbcluster.labels import parse_requirements
 
@@ -43,6 +44,8 @@ class Options:
     priority: int = 0
     require: Any = None
     pin: str | None = None
+    results: str | None = None
+    """Where large values travel: ``file:///share/values`` or ``s3://bucket/folder``."""
     into: Any = None
     if_exists: str | None = None
     aggregate: Callable[[list[Any]], Any] | str | None = None
@@ -84,6 +87,12 @@ def rules_of(options: Options) -> Rules:
 def limit_of(options: Options) -> int | None:
     """How many items may fail before the rest is not begun."""
     return None if options.max_errors is None else _whole(options.max_errors, "max_errors")
+
+
+def address_of(options: Options, settings: Settings) -> str | None:
+    """Where the large values of a job travel; None for the place that the database says.  Raises InputError."""
+    given = settings.results or None if options.results is None else options.results
+    return None if given is None else checked_address(given)
 
 
 def priority_of(options: Options) -> int:

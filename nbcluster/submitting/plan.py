@@ -121,7 +121,7 @@ def _part_plans(
     assert main.arguments is not None
     sized = zip(main.parts, main.arguments, strict=True)
     return tuple(
-        PartPlan(part.key, part.items, len(body), owners.get(place), cached=place not in owners)
+        PartPlan(part.key, part.items, body.size, owners.get(place), cached=place not in owners)
         for place, (part, body) in enumerate(sized)
     )
 
@@ -188,7 +188,7 @@ def _call(prepared: Prepared, settings: Settings, shipped: payload.Shipped, plac
     )
     first = sum(part.items for part in main.parts[:place])
     what = f"partition {place} of {prepared.name}"
-    return Call(what, main.mode, shipped, (main.arguments[place],), current, Here(settings.max_result), first)
+    return Call(what, main.mode, shipped, (main.arguments[place].body(),), current, Here(settings.max_result), first)
 
 
 def spread(total: int, number: int) -> list[int]:

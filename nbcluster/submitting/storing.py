@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nbcluster.config import Settings
-from nbcluster.errors import UnknownJob
+from nbcluster.errors import InputError, UnknownJob
 from nbcluster.errortext import storable
 from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
@@ -24,6 +24,7 @@ from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
 from nbcluster.strategies import Assignment, Candidate, Planned
 from nbcluster.submitting.caching import taken
+from nbcluster.submitting.sending import Sent, signed
 from nbcluster.submitting.submission import Prepared, PreparedStep
 
 log = logging.getLogger(__name__)
@@ -53,13 +54,33 @@ def candidates(nodes: Sequence[Node], python: str = PYTHON, require: Sequence[st
 
 def store_job(store: Store, prepared: Prepared, settings: Settings, master: str, nodes: Sequence[Node]) -> Stored:
     """Assign, sign and store; or attach to the run of the same instance, going on with it if it ended early."""
-    job = NewJob(
+    with Sent(store) as sent:
+        job = _job(prepared, settings, master, sent, nodes)
+        for _ in range(_LOOKS):
+            submitted = store.jobs.create(job)
+            if submitted.found is None:
+                sent.keep()
+                _warn_of_changed(prepared)
+                return _new(job, prepared, submitted)
+            if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
+                break
+            own = any(step.own is not None for step in prepared.steps)
+            resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
+            if resumed is not None:
+                done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
+                return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
+            # Another kernel was quicker to go on with it: that run is what the next look finds.
+        return _attached(row_of(store, submitted.job_execution_id), submitted)
+
+
+def _job(prepared: Prepared, settings: Settings, master: str, sent: Sent, nodes: Sequence[Node]) -> NewJob:
+    return NewJob(
         name=prepared.name,
         uid=prepared.uid,
         user=user_name(),
         host=socket.gethostname()[:200],
         master_node_id=master,
-        steps=tuple(_step(store, prepared, step, settings, master, nodes) for step in prepared.steps),
+        steps=tuple(_step(sent, prepared, step, settings, master, nodes) for step in prepared.steps),
         main_step=prepared.main.name,
         key=prepared.key,
         fresh=prepared.fresh,
@@ -67,20 +88,6 @@ def store_job(store: Store, prepared: Prepared, settings: Settings, master: str,
         max_errors=prepared.max_errors,
         parameters=_parameters(prepared) if prepared.named else (),
     )
-    for _ in range(_LOOKS):
-        submitted = store.jobs.create(job)
-        if submitted.found is None:
-            _warn_of_changed(prepared)
-            return _new(job, prepared, submitted)
-        if submitted.found not in (JobStatus.FAILED, JobStatus.STOPPED):
-            break
-        own = any(step.own is not None for step in prepared.steps)
-        resumed = store.jobs.resume(submitted.job_execution_id, master, own_local=own)
-        if resumed is not None:
-            done = len(store.steps.completed(submitted.step_execution_id))  # of the new one more may be done by now
-            return _resumed(row_of(store, resumed.job_execution_id), submitted, done)
-        # Another kernel was quicker to go on with it: that run is what the next look finds.
-    return _attached(row_of(store, submitted.job_execution_id), submitted)
 
 
 _told_of: set[str] = set()
@@ -144,6 +151,8 @@ def _parameters(prepared: Prepared) -> tuple[tuple[str, str, bool], ...]:
         rows += [(f"{at}code"[:100], step.code_id, True), (f"{at}mode"[:100], step.mode, True)]
         if step.inputs_id:
             rows.append((f"{at}inputs"[:100], step.inputs_id, True))
+        if step.into is not None:
+            rows.append((f"{at}into"[:100], repr(step.into), True))
         rows.append((f"{at}strategy"[:100], _strategy_name(step), False))
     rows.append(("user", user_name(), False))
     return tuple({name: (name, value, known) for name, value, known in rows}.values())
@@ -156,20 +165,24 @@ def _strategy_name(step: PreparedStep) -> str:
 
 
 def _step(
-    store: Store,
+    sent: Sent,
     prepared: Prepared,
     step: PreparedStep,
     settings: Settings,
     master: str,
     nodes: Sequence[Node],
 ) -> NewStep:
-    cached = _cached(store, prepared, step)
+    cached = _cached(sent.store, prepared, step)
     planned = [Planned(n, part.key, part.items) for n, part in enumerate(step.parts) if cached[n] is None]
     owner = master if step.kind is StepKind.LOCAL else None
     assignment = Assignment((owner,) * len(planned))
     if step.strategy is not None:
         assignment = step.strategy.assign(planned, candidates(nodes, require=step.rules.require))
-    mac = store.signer.sign("function", prepared.uid, step.name, body=step.function)
+    if step.into is not None and step.into.url is not None and sent.store.database.is_at(step.into.url):
+        raise InputError(
+            f"that is the cluster's own database: write into={step.into.name!r}, and each row is there exactly once"
+        )
+    mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
     modules = step.modules
     return NewStep(
         name=step.name,
@@ -196,12 +209,13 @@ def _step(
         bundle_id=None if modules is None else modules.id,
         bundle_mac=None
         if modules is None
-        else store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
+        else sent.store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
         bundle=None if modules is None else modules.body,
         into_table=None if step.into is None or step.into.url is not None else step.into.name,
         if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
-        partitions=() if step.kind in CALLBACKS else tuple(_partitions(store, prepared.uid, step, assignment, cached)),
+        partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment, cached)),
+        values_at=step.values_at,
     )
 
 
@@ -213,10 +227,11 @@ def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[Ca
 
 
 def _partitions(
-    store: Store, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
+    sent: Sent, uid: str, step: PreparedStep, assignment: Assignment, cached: Sequence[CachedResult | None]
 ) -> list[NewPartition]:
-    sign = store.signer.sign
-    bodies = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    signer = sent.store.signer
+    given = step.arguments if step.arguments is not None else (None,) * len(step.parts)
+    large = sent.send(given, step.values_at)
     keys = step.cache_keys or (None,) * len(step.parts)
     owners = iter(assignment.owners)
     return [
@@ -224,14 +239,17 @@ def _partitions(
             index=index,
             key=_key(part.key, index),
             items=part.items,
-            arguments=None if body is None else Signed(body, sign("arguments", uid, step.name, index, body=body)),
+            arguments=signed(signer, packed, reference, uid, step.name, index),
+            arguments_payload=reference,
             assigned_node=next(owners) if found is None else None,
             transferable=step.transferable,
             cache_key=key,
-            cache_mac=None if key is None else sign_key(store.signer, uid, step.name, index, key=key),
+            cache_mac=None if key is None else sign_key(signer, uid, step.name, index, key=key),
             cached=found,
         )
-        for index, (part, body, key, found) in enumerate(zip(step.parts, bodies, keys, cached, strict=True))
+        for index, (part, packed, reference, key, found) in enumerate(
+            zip(step.parts, given, large, keys, cached, strict=True)
+        )
     ]
 
 

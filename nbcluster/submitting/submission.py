@@ -24,6 +24,7 @@ from nbcluster.submitting.options import (
     PRINTABLE,
     Options,
     Rules,
+    address_of,
     caches,
     checked_callable,
     limit_of,
@@ -53,13 +54,15 @@ class PreparedStep:
     function: bytes
     source: str
     parts: tuple[Part, ...] = ()
-    arguments: tuple[bytes, ...] | None = None
+    arguments: tuple[payload.Packed, ...] | None = None
     strategy: AssignmentStrategy | None = None
     transferable: bool = True
     rules: Rules = field(default_factory=Rules)
     after: tuple[str, ...] = ()
     input_of: str | None = None
     own: Callable[..., Any] | None = None
+    values_at: str | None = None
+    """Where large values travel; None for the place that the database says."""
     refers: frozenset[str] = frozenset()
     """Modules that its function and its arguments refer to by name, wherever those are from."""
     shipped: frozenset[str] | None = frozenset()
@@ -141,6 +144,11 @@ def prepare_step(
     strategy = choose_strategy(options.strategy, options.nodes)
     rules = rules_of(options)
     into = target_of(options.into, options.if_exists)
+    if into is not None and caches(options):
+        raise InputError(
+            f"cache=True takes results over without running anything, which would write no row into {into.name!r}; "
+            "leave cache= or into= away"
+        )
     parts, given = _split(source, mode, options, nodes)
     step = packed(name, StepKind.PARTITIONED, mode, function, options, settings, into=into)
     with payload.noticing() as named:
@@ -191,6 +199,7 @@ def packed(
         refers=frozenset(named),
         shipped=shipped,
         code_id=code_id,
+        values_at=address_of(options, settings),
         into=into,
         **more,
     )
@@ -263,11 +272,11 @@ def _split(source: Any, mode: str, options: Options, nodes: Nodes) -> tuple[Sequ
     return parts, given
 
 
-def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[bytes, ...]:
+def _pack_parts(parts: Sequence[Part], mode: str) -> tuple[payload.Packed, ...]:
     packed, first = [], 0
     for part in parts:
         names = _argument_names(part.value) if mode == payload.CALL else (f"item {n}" for n in itertools.count(first))
-        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}").body())
+        packed.append(payload.pack_arguments(part.value, names, f"partition {part.key}"))
         first += part.items
     return tuple(packed)
 

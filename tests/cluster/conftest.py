@@ -17,6 +17,7 @@ import pytest
 import nbcluster as nb
 from tests.cluster.database import Tables, prepare
 from tests.cluster.nodes import NodeProcess, OneProcess, settings_environment
+from tests.cluster.tables import UsersTables
 from tests.cluster.workload import Effects
 from tests.postgres import PostgresServer
 
@@ -131,6 +132,16 @@ def cluster(shared_lab: Lab) -> Iterator[Any]:
     """A kernel that is connected to the module's shared nodes."""
     with nb.connect(shared_lab.url) as connected:
         yield connected
+
+
+@pytest.fixture
+def tables(shared_lab: Lab) -> Iterator[UsersTables]:
+    """The user's tables in the shared database; those called t or t2 are dropped again."""
+    found = UsersTables(shared_lab.url)
+    yield found
+    for name in ("t", "t2"):
+        found.run(f"DROP TABLE IF EXISTS {name}")
+    found.close()
 
 
 @pytest.fixture(autouse=True, scope="module")

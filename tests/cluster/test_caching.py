@@ -127,6 +127,29 @@ def test_a_value_that_follows_an_unknown_one_cannot_be_cached(lab: Lab) -> None:
         pipeline.map("more", triple, cache=True)
 
 
+def test_rows_cannot_come_from_the_cache(lab: Lab) -> None:
+    with pytest.raises(nb.InputError, match="would write no row into 'scores'; leave cache= or into= away"):
+        lab.connect().map(double, range(3), cache=True, into="scores")
+    assert lab.tables.count("batch_job_execution") == 0
+
+
+def test_a_file_that_changed_is_other_input(lab: Lab) -> None:
+    path = lab.folder / "a.txt"
+    path.write_text("one")
+    lab.nodes(1, slots=1)
+    cluster = lab.connect()
+
+    def read(file: str) -> str:
+        with open(file) as opened:
+            return opened.read()
+
+    for text in ("one", "one", "another"):
+        if path.read_text() != text:
+            path.write_text(text)
+        assert cluster.map(read, nb.files(path), cache=True).results() == [text]
+    assert lab.tables.count("batch_cached") == 2
+
+
 def test_the_number_of_partitions_does_not_depend_on_the_nodes(lab: Lab) -> None:
     cluster = lab.connect()
     before = cluster.plan(double, range(1000), cache=True).partitions

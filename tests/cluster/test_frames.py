@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -88,3 +89,34 @@ def test_while_it_runs_and_when_all_failed_a_frame_has_what_there_is(cluster: An
     failed = cluster.map(lambda n: {"n": 1 // n}, [0, 0]).frame()
     assert list(failed.columns) == ["input", "value", *AFTER]
     assert failed["error"].notna().all()
+
+
+def test_a_job_is_written_to_a_file_as_its_frame_has_it(cluster: Any, tmp_path: Path) -> None:
+    def half(n: int) -> dict[str, Any]:
+        return {"n": n, "half": n / 2, "inverse": 1 / n}
+
+    job = cluster.map(half, range(1000), chunk=10)
+    job.to_parquet(tmp_path / "all.parquet")
+    frame = job.frame()
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute("SELECT * FROM read_parquet(?)", [str(tmp_path / "all.parquet")]).fetchall()
+    plain = frame.astype("object").where(frame.notna(), None)
+    assert found == list(plain.itertuples(index=False, name=None))
+    job.to_csv(str(tmp_path / "all.csv"))
+    again = pd.read_csv(tmp_path / "all.csv")
+    assert again["half"].tolist()[1:] == frame["half"].tolist()[1:]
+    assert again["error"].notna().tolist() == [True] + [False] * 999
+
+
+def test_what_is_final_can_be_written_while_the_job_runs(cluster: Any, tmp_path: Path) -> None:
+    effects = Effects(tmp_path)
+    job = cluster.map(effects.worker(), range(3), chunk=1)
+    with pytest.raises(nb.InputError, match="there is no folder"):
+        job.to_csv(tmp_path / "no" / "all.csv")
+    effects.open_gate(1)
+    wait_until(lambda: len(job.frame(partial=True)) == 1)
+    job.to_csv(tmp_path / "some.csv", partial=True)
+    assert pd.read_csv(tmp_path / "some.csv")["value"].tolist() == [1]
+    effects.open_gate()
+    job.step(job.steps()[0]).to_csv(tmp_path / "all.csv")
+    assert pd.read_csv(tmp_path / "all.csv")["value"].tolist() == [0, 1, 4]

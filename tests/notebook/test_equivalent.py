@@ -70,6 +70,7 @@ OPTIONS = [
     "--on-success told --on-failure told",
     "--on-error collect",
     "--max-capture 10MB",
+    "--results file:///tmp",
     "--no-ship",
     "-q --progress text",
     "-a",

@@ -271,6 +271,22 @@ def test_local_answers_like_a_job(notebook: Notebook) -> None:
     pd.testing.assert_frame_equal(local.frame()[["input", "value", "error"]], job[["input", "value", "error"]])
 
 
+def test_local_has_the_frames_and_files_of_a_job(notebook: Notebook, tmp_path: Path) -> None:
+    cell = "%%nbcluster {} n in range(5) -o found --on-error collect\n{{'n': n, 'inverse': 1 / n}}"
+    notebook.good(cell.format("local"))
+    local = notebook["found"]
+    assert local.stop_when(lambda frame: True) is local
+    local.to_csv(tmp_path / "local.csv")
+    notebook.good(cell.format("map"))
+    job = notebook["found"]
+    job.to_csv(tmp_path / "job.csv")
+    shown = ["input", "n", "inverse", "error"]
+    assert list(local.frame().columns) == list(job.frame().columns)
+    pd.testing.assert_frame_equal(local.frame()[shown], job.frame()[shown])
+    here, there = (pd.read_csv(tmp_path / name)[shown] for name in ("local.csv", "job.csv"))
+    pd.testing.assert_frame_equal(here, there)
+
+
 def test_local_shows_the_cells_own_traceback(notebook: Notebook) -> None:
     ran = notebook.run("%%nbcluster local n in [0]\nx = 1\nx / n")
     assert isinstance(ran.error, ZeroDivisionError)

@@ -121,6 +121,18 @@ def test_partitions_are_found_by_their_state(store: Store) -> None:
     assert found(step.step_execution_id, [PartitionStatus.COMPLETED]) == [0, 3]
     assert found(step.step_execution_id, [PartitionStatus.PENDING, PartitionStatus.CLAIMED]) == [1, 4]
     assert found(step.step_execution_id, []) == []
+    assert found(step.step_execution_id, [PartitionStatus.COMPLETED], 1) == [3]
+
+
+def test_the_first_open_partition_is_found(store: Store) -> None:
+    step = submit(store, 3)
+    claims = take(store, step, limit=3)
+    store.finishes.finish([completed(claims[2])])
+    assert store.views.first_open(step.step_execution_id) == 0
+    store.finishes.finish([failed(claims[0])])
+    assert store.views.first_open(step.step_execution_id) == 1
+    store.finishes.finish([completed(claims[1])])
+    assert store.views.first_open(step.step_execution_id) is None
 
 
 def test_sizes_come_in_order(store: Store) -> None:

@@ -17,10 +17,10 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
-from nbcluster.partitioner import Part
 
 import nbcluster as nb
 from nbcluster import payload
+from nbcluster.partitioners.base import Part
 from nbcluster.submitting import caching
 from nbcluster.submitting.options import Options, caches
 
@@ -156,7 +156,7 @@ def test_a_chain_of_objects_too_long_to_walk_is_not_cached() -> None:
 _SCRIPT = """
 import nbcluster as nb
 from nbcluster import payload
-from nbcluster.partitioner import Part
+from nbcluster.partitioners.base import Part
 from nbcluster.submitting import caching
 
 {names}

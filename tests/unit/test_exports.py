@@ -9,7 +9,7 @@ import nbcluster as nb
 PUBLIC = {
     "__version__",
     # the cluster and its jobs
-    "connect", "Cluster", "JobHandle",
+    "connect", "Cluster", "JobHandle", "Shared",
     # examining it
     "doctor", "Diagnosis", "Finding",
     # jobs of several steps, and what callbacks are told
@@ -17,11 +17,13 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "frame", "items", "ranges",
+    "Partitioner", "Nodes", "partitioner", "dates", "files", "frame", "grid", "items", "ranges",
     # where rows go
     "table",
     # errors
+    "FileNotSeen", "FileChanged",
     "NBClusterError", "UsageError", "ConfigError", "InputError", "PayloadError", "CannotPickle", "TooLarge",
+    "ValueLost", "ValueNotStored",
     "UnknownJob", "DatabaseError", "DatabaseUnreachable", "LoginRefused", "SchemaError",
     "SchemaMissing", "SchemaTooNew", "SchemaTooOld", "SignatureError", "NodeError", "JobError", "JobFailed",
     "JobStopped", "WaitTimeout", "PartitionError",

@@ -328,5 +328,6 @@ def test_columns_that_repeat_are_kept_and_levels_are_joined() -> None:
 def test_the_frames_that_were_given_stay_as_they_were() -> None:
     part = pd.DataFrame({("n", "max"): [1]}, index=pd.Index(["x"], name="k"))
     before = part.copy()
-    frame_of([part, FAILED]).loc[:, "n_max"] = 0
+    frame = frame_of([part, FAILED])
+    frame["n_max"] = 0
     pd.testing.assert_frame_equal(part, before)

@@ -56,7 +56,7 @@ def test_the_number_of_partitions_is_whole_and_at_least_one(number: Any) -> None
 
 def test_each_partition_carries_its_own_arguments_and_nothing_else() -> None:
     step = main(source=[1, 2, 3], chunk=2)
-    assert [payload.load(body) for body in step.arguments or ()] == [[1, 2], [3]]
+    assert [packed.load() for packed in step.arguments or ()] == [[1, 2], [3]]
     assert payload.load(step.function).function(4) == 8
 
 

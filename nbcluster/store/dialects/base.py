@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,12 +29,16 @@ from nbcluster.errors import DatabaseError
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.statements import Statement, rendered
+from nbcluster.store import bulk
 
 
 class Dialect(ABC):
     """One database's answers.  Knows no status word and no rule of nbcluster."""
 
     name: str
+    port: ClassVar[int | None] = None
+    """The port of a URL that names none."""
     reading: ClassVar[dict[str, Any]] = {}
     """Execution options of a connection that only reads."""
 
@@ -172,9 +176,30 @@ class Dialect(ABC):
     def insert_missing(self, table: Table) -> Insert:
         """The insert that changes nothing, and returns nothing, when a row of the same key is there."""
 
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        """Many rows as arrays, one for each field, in as many portions as it takes (see bulk.py).  Only reads."""
+        return bulk.row_by_row(connection, source, fields)
+
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int] | None:
         """Ids for rows that are about to be inserted; None where the table fills them by itself."""
         return None
+
+    # --- large values -------------------------------------------------------
+
+    def write_chunks(self, connection: Connection, table: Table, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        """Insert chunks (name, number, bytes) the fastest way for much in few rows."""
+        connection.execute(
+            insert(table), [{"payload_id": name, "chunk": number, "body": body} for name, number, body in rows]
+        )
+
+    def read_chunks(self, connection: Connection, table: Table, name: str, first: int, count: int) -> list[bytes]:
+        """The chunks of that name from number ``first`` on, ``count`` of them at most."""
+        statement = (
+            select(table.c.body)
+            .where(table.c.payload_id == name, table.c.chunk >= first, table.c.chunk < first + count)
+            .order_by(table.c.chunk)
+        )
+        return [bytes(body) for body in connection.execute(statement).scalars()]
 
     # --- tables of the user's -------------------------------------------------
 
@@ -189,6 +214,11 @@ class Dialect(ABC):
         """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
         for body in bodies:
             making.insert_json(connection, name, columns, names, body)
+
+    def execute(self, connection: Connection, statement: Statement) -> None:
+        """Execute a statement of the user's."""
+        sql, _ = rendered(statement.sql.replace("%", "%%"), lambda name: f"%({name})s")
+        connection.exec_driver_sql(sql, [dict(row) for row in statement.rows])
 
     def lock_name(self, connection: Connection, name: str) -> None:  # noqa: B027 -- one writer at a time needs none
         """Until the transaction ends nobody else makes or drops the table of that name."""

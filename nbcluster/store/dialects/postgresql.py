@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -42,6 +43,7 @@ from nbcluster.errors import (
 from nbcluster.records import Rights
 from nbcluster.rows import encoding, making
 from nbcluster.rows.target import TableName
+from nbcluster.store import bulk
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 
@@ -65,6 +67,7 @@ class PostgreSQL(Dialect):
     """The lab's server: what PostgreSQL answers."""
 
     name = "postgresql"
+    port: ClassVar[int | None] = 5432
     # A read needs no transaction: without BEGIN and COMMIT it costs one round trip instead of three.
     reading: ClassVar[dict[str, Any]] = {"isolation_level": "AUTOCOMMIT"}
     rows_form: ClassVar[str] = encoding.COPY
@@ -199,21 +202,27 @@ class PostgreSQL(Dialect):
         if len(rows) < _COPY_FROM:
             super().insert_many(connection, table, rows)
             return
-        import psycopg  # costs an embedded user's start nothing
-
         names = list(rows[0])
         listed = ", ".join(names)
         moments = [name for name in names if isinstance(table.c[name].type, Moment)]
         assert not moments or all(rows[0][name] is not None for name in moments)
-        driver: Any = connection.connection.driver_connection
         statement = f"COPY {table.name} ({listed}) FROM STDIN"
-        try:
-            with driver.cursor().copy(statement) as copy:
-                for row in rows:
-                    copy.write_row([row[name] for name in names])
-        except psycopg.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
-            lost = bool(driver.closed)
-            raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error
+        with _past_sqlalchemy(connection, statement) as driver, driver.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in names])
+
+    def write_chunks(self, connection: Connection, table: Table, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        statement = f"COPY {table.name} (payload_id, chunk, body) FROM STDIN (FORMAT BINARY)"
+        with _past_sqlalchemy(connection, statement) as driver, driver.cursor().copy(statement) as copy:
+            copy.set_types(["text", "int4", "bytea"])
+            for row in rows:
+                copy.write_row(row)
+
+    def read_chunks(self, connection: Connection, table: Table, name: str, first: int, count: int) -> list[bytes]:
+        # As text each byte would come as two characters.
+        statement = f"SELECT body FROM {table.name} WHERE payload_id = %s AND chunk >= %s AND chunk < %s ORDER BY chunk"
+        with _past_sqlalchemy(connection, statement) as driver, driver.cursor(binary=True) as cursor:
+            return [row[0] for row in cursor.execute(statement, (name, first, first + count)).fetchall()]
 
     def insert_rows(
         self,
@@ -229,6 +238,11 @@ class PostgreSQL(Dialect):
     def lock_name(self, connection: Connection, name: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
 
+    def columns(self, connection: Connection, source: bulk.Source, fields: Sequence[bulk.Field]) -> Iterator[list[Any]]:
+        from nbcluster.store.dialects import packed
+
+        return packed.columns(connection, source, fields)
+
     def announce(self, connection: Connection, topics: Iterable[str]) -> bool:
         names = list(topics)
         if names:
@@ -236,3 +250,16 @@ class PostgreSQL(Dialect):
                 text("SELECT pg_notify(topic, '') FROM unnest(CAST(:topics AS text[])) AS topic"), {"topics": names}
             )
         return True
+
+
+@contextlib.contextmanager
+def _past_sqlalchemy(connection: Connection, statement: str) -> Iterator[Any]:
+    """The driver's own connection; its errors as SQLAlchemy would have wrapped them."""
+    import psycopg  # costs an embedded user's start nothing
+
+    driver: Any = connection.connection.driver_connection
+    try:
+        yield driver
+    except psycopg.Error as error:
+        lost = bool(driver.closed)
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error

@@ -37,6 +37,7 @@ from sqlalchemy.types import Float, TypeEngine
 
 from nbcluster.errors import ConfigError, DatabaseError, DatabaseUnreachable, SchemaMissing
 from nbcluster.records import Rights
+from nbcluster.statements import Statement, loose, rendered
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
 from nbcluster.store.tables import sequences
@@ -202,6 +203,10 @@ class SQLite(Dialect):
 
     def insert_missing(self, table: Table) -> Insert:
         return dialect_insert(table).on_conflict_do_nothing()
+
+    def execute(self, connection: Connection, statement: Statement) -> None:
+        sql, names = rendered(statement.sql, lambda _name: "?")
+        connection.exec_driver_sql(sql, [tuple(loose(row[name]) for name in names) for row in statement.rows])
 
     def reserve_ids(self, connection: Connection, sequence: str, count: int) -> Iterable[int]:
         last = connection.scalar(

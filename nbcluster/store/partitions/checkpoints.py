@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select, update
 
+from nbcluster.depot.names import FILE
 from nbcluster.lifecycle import PartitionStatus
-from nbcluster.records import Claim, Result, Signed
+from nbcluster.records import Claim, Reference, Result, Signed
 from nbcluster.signing import Signer
 from nbcluster.store import payloads
 from nbcluster.store.engine import Database
@@ -42,6 +43,8 @@ class Checkpoint:
     kind: str
     attempt: int
     signed: Signed
+    reference: Reference | None = None
+    """Where the values of an attempt are that are too large for this; the body holds what belongs to them."""
 
 
 def sign(signer: Signer, claim: Claim, kind: str, body: bytes) -> Signed:
@@ -55,6 +58,18 @@ def check(signer: Signer, claim: Claim, checkpoint: Checkpoint) -> bytes:
     identity = (*_identity(claim), checkpoint.kind, checkpoint.attempt)
     signer.check(signed.mac, "checkpoint", *identity, body=signed.body)
     return signed.body
+
+
+def sign_items(signer: Signer, claim: Claim, result: Result) -> Result:
+    """The outcome of an attempt, signed as what is kept of it for the next one."""
+    body = pack_items(result.values, result.errors, result.seconds) + result.digest
+    return replace(result, mac=sign(signer, claim, ITEMS, body).mac)
+
+
+def check_items(signer: Signer, claim: Claim, checkpoint: Checkpoint, digest: bytes) -> None:
+    """Raises SignatureError unless these are the large values, with that SHA-256, of this checkpoint."""
+    signed = checkpoint.signed
+    check(signer, claim, replace(checkpoint, signed=Signed(signed.body + digest, signed.mac)))
 
 
 def pack_items(values: bytes, errors: str, seconds: bytes) -> bytes:
@@ -84,7 +99,10 @@ class Checkpoints:
         statement = select(checkpoints).where(_KEYED)
 
         def work(connection: Connection) -> list[Checkpoint]:
-            return [_checkpoint(connection, row) for row in connection.execute(statement, _key(claim)).all()]
+            return [
+                _checkpoint(connection, row, claim.step.values_at)
+                for row in connection.execute(statement, _key(claim)).all()
+            ]
 
         return self._database.read(work)
 
@@ -111,7 +129,7 @@ class Checkpoints:
         """Keep the outcomes of retried attempts.  In the transaction that made their partitions PENDING."""
         for claim, result in kept:
             body = pack_items(result.values, result.errors, result.seconds)
-            self._replace(connection, claim, ITEMS, Signed(body, result.mac))
+            self._replace(connection, claim, ITEMS, Signed(body, result.mac), result.reference)
         self._mark(connection, [claim.partition_id for claim, _ in kept], 1)
 
     def drop(self, connection: Connection, claims: Sequence[Claim]) -> None:
@@ -124,10 +142,15 @@ class Checkpoints:
         statement = update(partitions).where(self._dialect.among(partitions.c.step_execution_id, "ids"))
         connection.execute(statement.values(has_checkpoint=has), {"ids": self._dialect.listed(partition_ids)})
 
-    def _replace(self, connection: Connection, claim: Claim, kind: str, signed: Signed) -> None:
+    def _replace(
+        self, connection: Connection, claim: Claim, kind: str, signed: Signed, reference: Reference | None = None
+    ) -> None:
         self._remove(connection, claim, (kind,))
-        inline = len(signed.body) <= payloads.INLINE
-        payload = None if inline else payloads.put_own(connection, secrets.token_hex(32), signed.body)
+        inline = reference is not None or len(signed.body) <= payloads.INLINE
+        if reference is not None:
+            payload: str | None = reference.name
+        else:
+            payload = None if inline else payloads.put_own(connection, secrets.token_hex(32), signed.body)
         row = {
             "job_uid": claim.step.uid,
             "step_name": claim.step.name,
@@ -143,7 +166,7 @@ class Checkpoints:
     def _remove(self, connection: Connection, claim: Claim, kinds: Sequence[str]) -> None:
         statement = self._delete.where(checkpoints.c.kind.in_(kinds)).returning(checkpoints.c.payload_id)
         for name in connection.execute(statement, _key(claim)).scalars().all():
-            if name is not None:
+            if name is not None and not name.startswith(FILE):  # an unused file is found by the transport's sweep
                 payloads.drop_own(connection, name)
 
 
@@ -155,6 +178,9 @@ def _key(claim: Claim) -> dict[str, Any]:
     return {"its_uid": claim.step.uid, "its_step": claim.step.name, "its_index": claim.index}
 
 
-def _checkpoint(connection: Connection, row: Any) -> Checkpoint:
+def _checkpoint(connection: Connection, row: Any, at: str | None) -> Checkpoint:
+    if row.payload_id is not None and row.body is not None:
+        reference = Reference(row.payload_id, at)
+        return Checkpoint(row.kind, row.attempt, Signed(bytes(row.body), bytes(row.mac)), reference)
     body = bytes(row.body) if row.body is not None else payloads.get(connection, row.payload_id) or b""
     return Checkpoint(row.kind, row.attempt, Signed(body, bytes(row.mac)))

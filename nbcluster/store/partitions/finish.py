@@ -125,6 +125,7 @@ class Finishes:
             mine = [f for f in finishes if f.claim.partition_id in recorded]
             self._tell(connection, mine)
             self._targets.write(connection, mine)
+            self._targets.execute(connection, mine)
             self._write_results(connection, mine)
             self._cached.give(connection, mine)
             self._write_attempts(connection, mine)
@@ -141,7 +142,7 @@ class Finishes:
             self._database.announce(connection, topics)
             return before | set(recorded)
 
-        patience = BULK if any(finish.rows is not None for finish in finishes) else None
+        patience = BULK if any(finish.rows is not None or finish.statements for finish in finishes) else None
         return self._database.write(work, patience=patience)
 
     def fenced(self, claims: Sequence[Claim]) -> None:
@@ -277,14 +278,19 @@ def _attempt_row(finish: Finish) -> dict[str, Any]:
 
 def _result_row(connection: Connection, finish: Finish) -> dict[str, Any]:
     assert finish.result is not None
-    inline = len(finish.result.values) <= payloads.INLINE
+    reference = finish.result.reference
+    inline = reference is None and len(finish.result.values) <= payloads.INLINE
+    if inline:
+        payload_id = None
+    else:
+        payload_id = payloads.put(connection, finish.result.values) if reference is None else reference.name
     return {
         "step_execution_id": finish.claim.partition_id,
         "attempt": finish.claim.attempt,
         "claim_token": finish.claim.token,
-        "size": len(finish.result.values),
+        "size": len(finish.result.values) if reference is None else reference.size,
         "body": finish.result.values if inline else None,
-        "payload_id": None if inline else payloads.put(connection, finish.result.values),
+        "payload_id": payload_id,
         "errors": finish.result.errors,
         "seconds": finish.result.seconds,
         "mac": finish.result.mac,
