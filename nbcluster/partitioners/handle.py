@@ -10,7 +10,7 @@ class Handle(ABC):
     """A part that names data without holding it: a few words and numbers, whatever the data's size."""
 
     settled: ClassVar[bool] = True
-    """Whether equal identities read equal data.  A table may change unseen, so its results are not cached."""
+    """Whether the data behind it is the same whenever its identity is."""
 
     @property
     @abstractmethod
