@@ -143,6 +143,9 @@ class Csv(Partitioner):
         for file, name in zip(seen, names, strict=True):
             yield from _slices(file, name, size, self.form)
 
+    def in_chunks(self, _chunk: int) -> Csv:
+        raise InputError(f"chunk= does not fit {WHO}, which does not count rows; say bytes= or partitions=")
+
     def in_partitions(self, partitions: int) -> Csv:
         return replace(self, partitions=partitions)
 

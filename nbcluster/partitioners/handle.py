@@ -33,6 +33,6 @@ def arrived(given: Any) -> Any:
     """What came with a partition, ready for the function: handles look first whether their data is there."""
     if isinstance(given, Handle):
         return given.arrive()
-    if type(given) is list and given and isinstance(given[0], Handle):
+    if type(given) in (list, tuple) and given and isinstance(given[0], Handle):
         return [one.arrive() if isinstance(one, Handle) else one for one in given]
     return given

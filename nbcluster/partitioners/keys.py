@@ -109,6 +109,9 @@ class Keys(Partitioner):
         self._found[:] = [f"{several(len(parts), 'part')} of {several(total, 'row')} when it was split"]
         yield from parts
 
+    def in_chunks(self, chunk: int) -> Keys:
+        return replace(self, rows=chunk)
+
     def in_partitions(self, partitions: int) -> Keys:
         return replace(self, partitions=partitions)
 

@@ -132,6 +132,11 @@ class Sql(Partitioner):
         self._found[:] = [f"{several(len(parts), 'part')} of {several(sum(one.rows for one in parts), 'row')}"]
         yield from parts
 
+    def in_chunks(self, chunk: int) -> Partitioner:
+        if self.by is not None:
+            raise InputError(f"chunk= does not fit nb.sql(by={self.by!r}), which makes a part for each value")
+        return replace(self, rows=chunk)
+
     def in_partitions(self, partitions: int) -> Partitioner:
         if self.by is not None:
             raise InputError(f"partitions= does not fit nb.sql(by={self.by!r}), which makes a part for each value")

@@ -197,6 +197,12 @@ def test_so_many_parts_can_be_asked_for(file: Path, wanted: int) -> None:
     assert list(joined(travelled(parts))["x"]) == [f"{number:03}" for number in range(100)]
 
 
+def test_rows_are_not_counted(file: Path) -> None:
+    file.write_text("x\n1\n")
+    with pytest.raises(InputError, match=r"^chunk= does not fit nb.csv, which does not count rows; say bytes= or"):
+        cut(csv(file), NODES, chunk=3)
+
+
 def test_what_travels_is_small_however_large_the_file(file: Path) -> None:
     file.write_text("x,y\n" + '1,"2"\n' * 500_000)
     parts = cut(csv(file, "1MB"), NODES)

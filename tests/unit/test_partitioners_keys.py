@@ -152,6 +152,11 @@ def test_parts_have_as_many_rows_as_asked(place: Place, count: int, sizes: list[
     assert [part.rows for part in split(place, 4)] == sizes
 
 
+def test_a_chunk_is_so_many_rows(place: Place) -> None:
+    place.table("INTEGER", list(range(9)))
+    assert [part.rows for part in split(place, 1000, chunk=4)] == [4, 4, 1]
+
+
 @pytest.mark.parametrize(("wanted", "count"), [(1, 1), (2, 2), (3, 3), (9, 9), (20, 9)])
 def test_so_many_parts_can_be_asked_for(place: Place, wanted: int, count: int) -> None:
     place.table("INTEGER", list(range(9)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -333,6 +334,12 @@ def test_a_partitioner_of_the_users_own_is_told_how_many_parts_are_wanted() -> N
 def test_a_plain_function_is_a_partitioner() -> None:
     parts = cut(as_partitioner(lambda nodes: [[1, 2], [3], "abc"][:nodes]), Nodes(3))
     assert [(part.items, part.value) for part in parts] == [(2, [1, 2]), (1, [3]), (1, "abc")]
+
+
+@pytest.mark.parametrize("source", [ranges(0), items([]), frame(pd.DataFrame({"a": []}))])
+def test_a_split_without_parts_says_so(source: Partitioner) -> None:
+    assert cut(source, Nodes(2)) == []
+    assert re.fullmatch(r"the (range|sequence|frame) .*: there is nothing to map", source.nothing())
 
 
 def test_a_split_that_gives_nothing_to_iterate_over_is_refused() -> None:

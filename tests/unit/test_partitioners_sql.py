@@ -200,5 +200,6 @@ def test_queries_that_make_no_sense_are_refused(query: str, options: dict[str, A
 
 
 def test_values_leave_no_choice_of_how_many_parts() -> None:
-    with pytest.raises(InputError, match=r"^partitions= does not fit nb.sql\(by='n'\)"):
-        cut(sql("SELECT 1 AS n", by="n"), NODES, partitions=2)
+    for option in ("partitions", "chunk"):
+        with pytest.raises(InputError, match=rf"^{option}= does not fit nb.sql\(by='n'\)"):
+            cut(sql("SELECT 1 AS n", by="n"), NODES, **{option: 2})
