@@ -139,6 +139,11 @@ def test_every_part_knows_the_header_and_is_named_by_file_and_place(file: Path) 
     assert repr(parts[1]) == f"<CSV {file}, part 1: bytes 16 to 20>"
 
 
+def test_lines_come_without_their_ends(file: Path) -> None:
+    file.write_bytes("x\r\né\r\n2".encode("latin-1"))
+    assert [list(part.lines()) for part in split(file, encoding="latin-1")] == [["é"], ["2"]]
+
+
 def test_a_part_can_be_read_bit_by_bit(file: Path) -> None:
     file.write_bytes(b"x\n" + b"1\n" * 1000)
     (part,) = split(file, 10_000)

@@ -127,6 +127,17 @@ def test_a_query_without_rows_has_no_parts() -> None:
     assert source.nothing() == "nb.sql: SELECT * FROM 'a.parquet' WHERE n > 10 gives no rows: there is nothing to map"
 
 
+def test_paths_mean_what_they_meant_in_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "it's").mkdir()
+    monkeypatch.chdir(tmp_path / "it's")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("a.csv").write_text("n\n1\n")
+    (tmp_path / "b.csv").write_text("n\n2\n")
+    parts = split("SELECT n FROM 'a.csv' UNION ALL SELECT n FROM '~/b.csv'", by="n")
+    monkeypatch.setenv("HOME", "/nowhere")
+    assert values(parts) == [[1], [2]]
+
+
 def test_what_travels_is_small_however_many_files() -> None:
     for number in range(60):
         Path(f"{number}.csv").write_text("n\n1\n")
