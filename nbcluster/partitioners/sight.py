@@ -88,8 +88,8 @@ def unseen(path: str, error: OSError | None = None) -> str:
     """The sentence for a file that this process cannot see."""
     why = f" ({error.strerror})" if error is not None and not isinstance(error, FileNotFoundError) else ""
     return (
-        f"{here()} cannot see {path}{why}: put it where every node sees it under the same path, or choose the nodes that "
-        "do by require= or pin="
+        f"{here()} cannot see {path}{why}: put it where every node sees it under the same path, or choose "
+        "the nodes that do by require= or pin="
     )
 
 
