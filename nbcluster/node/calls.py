@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,8 @@ class Call:
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
     what the function saved in an earlier attempt, ``modules`` those that came with the job.  What
-    is sealed is to be fetched before a child gets it.  ``room`` is where the child may leave values
-    of more than ``large`` bytes.
+    is sealed is to be fetched before a child gets it.  ``room`` makes the file in which the child may
+    leave values of more than ``large`` bytes; None when there is no place for one.
     """
 
     claim: Claim
@@ -39,7 +40,7 @@ class Call:
     rows_form: str = ""
     """How rows for the step's table travel."""
     modules: bytes | None = None
-    room: SpoolFile | None = None
+    room: Callable[[], SpoolFile | None] = lambda: None
     large: int = 0
 
     @property
@@ -117,11 +118,11 @@ class Need:
     shared_id: str
 
 
-def with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
-    """The blobs of an outcome whose values lie in the file that the child was given for them."""
-    if "file" not in head:
-        return tuple(blobs)
-    told, room = head["file"], call.room
+def with_file(told: dict[str, Any], blobs: list[bytes], room: SpoolFile | None) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values lie in the file that the child was given for them.
+
+    Raises ValueError, KeyError, TypeError or OSError when it is not as the child told.
+    """
     size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
     if room is None or len(digest) != hashlib.sha256().digest_size:
         raise ValueError("a file that nobody asked for")

@@ -12,10 +12,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
+from nbcluster.depot.spool import SpoolFile
 from nbcluster.node import wire
 from nbcluster.node.board import make_board
-from nbcluster.node.calls import Call
+from nbcluster.node.calls import Call, Filed, with_file
 
 _SECRETS = ("NBCLUSTER_", "PG", "DATABASE_URL", "MYSQL_", "MARIADB_")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -90,6 +92,7 @@ class Slot:
         self.lingered = False
         self.peak = 0
         self.loaded: dict[str, None] = {}
+        self._rooms: dict[str | None, SpoolFile] = {}
         self.bundles: dict[str, None] = {}
         self.output = Output()
         self.decoder = wire.Decoder()
@@ -129,6 +132,22 @@ class Slot:
             _remember(self.bundles, bundle)
         self.send({"type": wire.FUNCTION, "id": call.function_key, "modules": bundle}, (call.function,))
         _remember(self.loaded, call.function_key)
+
+    def room(self, call: Call) -> str | None:
+        """Where the child may leave large values; one that was not used is there for the next call."""
+        at = call.claim.step.values_at
+        if at not in self._rooms:
+            made = call.room()
+            if made is None:
+                return None
+            self._rooms[at] = made
+        return str(self._rooms[at].path)
+
+    def collect(self, call: Call, head: dict[str, Any], blobs: list[bytes]) -> tuple[bytes | Filed, ...]:
+        """The blobs of an outcome, with the file that the child left.  Raises like ``with_file``."""
+        if "file" not in head:
+            return tuple(blobs)
+        return with_file(head["file"], blobs, self._rooms.pop(call.claim.step.values_at, None))
 
     @property
     def wants_to_send(self) -> bool:
