@@ -14,6 +14,9 @@ from nbcluster.depot.spool import SpoolFile
 from nbcluster.records import Claim, Reference
 from nbcluster.store.transport import Blob, Sealed
 
+ROWS = 3
+"""Where the rows for a table stand among the blobs of an outcome: after values, errors and seconds."""
+
 CANCELLED = "cancelled"
 """The death of a child that was told to stop its partition."""
 TIMED_OUT = "timed out"
@@ -118,18 +121,33 @@ class Need:
     shared_id: str
 
 
-def with_file(told: dict[str, Any], blobs: list[bytes], room: SpoolFile | None) -> tuple[bytes | Filed, ...]:
-    """The blobs of an outcome whose values lie in the file that the child was given for them.
+def with_file(head: dict[str, Any], blobs: list[bytes], room: SpoolFile | None) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values, or rows, lie in the file that the child was given for them.
 
     Raises ValueError, KeyError, TypeError or OSError when it is not as the child told.
     """
+    filed = (head.get("rows") or {}).get("filed")
+    if filed is not None:
+        return (*blobs[:ROWS], Filed(_there(room, int(filed)), int(filed), b""), *blobs[ROWS + 1 :])
+    told = head["file"]
     size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
-    if room is None or len(digest) != hashlib.sha256().digest_size:
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("a file that nobody asked for")
+    return (Filed(_there(room, size), size, digest), *blobs[1:])
+
+
+def in_file(head: dict[str, Any]) -> bool:
+    """Whether something of an outcome lies in a file."""
+    return "file" in head or (head.get("rows") or {}).get("filed") is not None
+
+
+def _there(room: SpoolFile | None, size: int) -> SpoolFile:
+    if room is None:
         raise ValueError("a file that nobody asked for")
     found = os.lstat(room.path)
     if not stat.S_ISREG(found.st_mode) or found.st_size != size:
         raise ValueError("a file that is not as it says")
-    return (Filed(room, size, digest), *blobs[1:])
+    return room
 
 
 def death_by(code: int) -> str:

@@ -197,7 +197,7 @@ class Executor:
         try:
             for head, blobs in slot.decoder.feed(data):
                 self._heard(slot, head, blobs)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             log.warning("slot %d: its child said nonsense (%s) and is replaced", slot.number, error)
             self._bury(slot)
 

@@ -59,9 +59,8 @@ class Preparing:
         if step.into_table is not None:
             form = self._store.database.dialect.rows_form
         function, modules, large = self._function(step), self._modules(step), self._store.transport.large
-        return Call(
-            claim, function, self._inputs(claim), kept, saved, form, modules, partial(self._room, step.values_at), large
-        )
+        room = partial(self._room, step.values_at if step.into_table is None else None)  # rows go through this node
+        return Call(claim, function, self._inputs(claim), kept, saved, form, modules, room, large)
 
     def _room(self, at: str | None) -> SpoolFile | None:
         """Where a child may leave large values; without one they come as small ones do."""
