@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from nbcluster import payload
 from nbcluster.depot.names import is_reference
-from nbcluster.depot.spool import whole
+from nbcluster.depot.spool import SpoolFile, whole
 from nbcluster.errors import SignatureError, ValueNotStored
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
@@ -22,6 +22,8 @@ from nbcluster.signing import check_key, check_result
 from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.transport import Blob, Sealed
+
+log = logging.getLogger(__name__)
 
 _FUNCTION_CACHE_BYTES = 512 * 10**6
 _BUNDLES_KEPT = 16
@@ -56,12 +58,17 @@ class Preparing:
         step, form = claim.step, ""
         if step.into_table is not None:
             form = self._store.database.dialect.rows_form
-        call = Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
-        if not self._children:
-            return call
-        transport = self._store.transport
-        at = step.values_at if step.into_table is None else None  # rows go through this node
-        return replace(call, room=transport.room(at), large=transport.large)
+        function, modules, large = self._function(step), self._modules(step), self._store.transport.large
+        room = partial(self._room, step.values_at if step.into_table is None else None)  # rows go through this node
+        return Call(claim, function, self._inputs(claim), kept, saved, form, modules, room, large)
+
+    def _room(self, at: str | None) -> SpoolFile | None:
+        """Where a child may leave large values; without one they come as small ones do."""
+        try:
+            return self._store.transport.room(at)
+        except ValueNotStored as error:
+            log.warning("%s", error)
+            return None
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""

@@ -141,7 +141,7 @@ class JobRepository:
 
     def function(self, function_id: str) -> bytes | None:
         """The pickled function of that content hash."""
-        return self._database.read(lambda connection: payloads.get(connection, function_id))
+        return payloads.get_large(self._database, function_id)
 
     def modules(self, bundle_id: str) -> bytes | None:
         """The archive of modules of that content hash."""
