@@ -183,6 +183,8 @@ class Result:
     mac: bytes = b""
     reference: Reference | None = None
     digest: bytes = b""
+    unfetched: str | None = None
+    """The name of ``values`` that are in the database, but were not read with their row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +377,8 @@ class StoredResult:
     arguments: Signed | None
     arguments_reference: Reference | None = None
     """Where large arguments are; the body of ``arguments`` is empty then."""
+    arguments_unfetched: str | None = None
+    """The name of arguments that are in the database, but were not read with their row."""
     taken_over: TakenOver | None = None
 
 
