@@ -41,7 +41,8 @@ class Targets:
         name = split_name(table)
         if if_exists == "fail" and making.exists(connection, name):
             raise InputError(
-                f"there is a table {table} already; if_exists='append' (--if-exists append) adds rows to it, 'replace' drops it first"
+                f"there is a table {table} already; if_exists='append' (--if-exists append) adds rows to it, "
+                "'replace' drops it first"
             )
         connection.execute(
             insert(targets).values(job_uid=uid, step_name=step, table_name=table, if_exists=if_exists, made=0)

@@ -72,7 +72,7 @@ def test_every_way_to_fan_out_writes_into_a_table(cluster: Any, tables: UsersTab
 def test_a_table_that_is_there_is_refused_before_anything_is_stored(cluster: Any, tables: UsersTables) -> None:
     tables.run("CREATE TABLE t (n INTEGER)")
     jobs = len(cluster.jobs(all=True))
-    with pytest.raises(nb.InputError, match="there is a table t already; if_exists='append' .--if-exists append. adds rows to it"):
+    with pytest.raises(nb.InputError, match="there is a table t already; if_exists='append'"):
         cluster.map(a_dict, range(3), into="t")
     assert len(cluster.jobs(all=True)) == jobs
 
