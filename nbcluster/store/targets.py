@@ -21,6 +21,9 @@ from nbcluster.store.tables import targets
 _KEPT = 64
 """Targets whose columns are remembered: a node writes into few at a time."""
 
+_MANY = 1_000_000
+"""Bytes of rows from which triggers and checks may take their time."""
+
 _Key = tuple[str, str]
 
 
@@ -69,7 +72,10 @@ class Targets:
 
     def execute(self, connection: Connection, finishes: Iterable[Finish]) -> None:
         """Execute the statements of partitions that this transaction has just made COMPLETED; raises as ``write``."""
-        for finish in finishes:
+        having = [finish for finish in finishes if finish.statements]
+        if having:
+            self._dialect.limit_statements(connection)
+        for finish in having:
             for statement in finish.statements:
                 refused = "its statement was refused, and nothing of its partition was written"
                 with self._refusing(refused, f" ({statement.sql:.200})"):
@@ -149,6 +155,12 @@ class Targets:
             making.drop(connection, name)
         if not there or row.if_exists == "replace":
             making.make(connection, name, rows.columns)
+
+
+def may_take_long(finish: Finish) -> bool:
+    """Whether the database may be silent for more than some seconds over what this partition writes."""
+    many = finish.rows is not None and (not isinstance(finish.rows.body, bytes) or len(finish.rows.body) > _MANY)
+    return bool(finish.statements) or many
 
 
 def _rows(finish: Finish) -> TableRows:
