@@ -157,6 +157,13 @@ class Cluster(Overseeing):
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;
         ``ship=False`` sends none.
 
+        ``into`` names a table that gets the values as rows (``nb.table`` for one in another database): a
+        DataFrame, a dict, a Series, a named tuple, a list of those, None for no rows.  Named levels of an
+        index are columns; what is missing is NULL.  The rows of a partition commit together with its COMPLETED
+        mark: each is there exactly once, whatever dies, and those of a partition that fails are not there at
+        all.  Each result is then its number of rows.  The table is made from the columns of the first rows
+        that come; ``if_exists``: ``"fail"`` (default), ``"append"``, ``"replace"``.
+
         The same name, function and input are the same job: it is re-attached to, or gone on
         with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  With ``cache=True``
         a partition takes over the result of an earlier job, whoever's, of equal code and equal input, unless
