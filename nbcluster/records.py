@@ -5,6 +5,7 @@ Times are aware datetimes in UTC, taken from the database's clock.  Durations ar
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -188,11 +189,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a partition for the step's table: (name, kind) of each column, how many rows, and their bytes."""
+    """The rows of a partition for the step's table: (name, kind) of each column, how many, and their bytes or file."""
 
     columns: tuple[tuple[str, str], ...]
     count: int
-    body: bytes
+    body: bytes | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
