@@ -49,11 +49,10 @@ _CONFIGURATION: dict[str, Any] = {
     "python_enable_replacements": "false",  # which frames there are, is said below
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "errors_as_json": "true",
 }
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 # What is known about tables without rows must not take them out of a plan.
-_PLANNING = "SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
+_PLANNING = "SET errors_as_json = true; SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
 _RUNNING = "RESET disabled_optimizers; SET lock_configuration = true"
 
 _LISTING = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\b", re.IGNORECASE)
