@@ -147,6 +147,7 @@ def measure(url: str, system: str, options: argparse.Namespace, questions: Seque
         for name in questions:
             found = asked(url, QUESTIONS[name])
             samples.setdefault(f"{name}, s", []).append(found["seconds"])
+            samples.setdefault(f"{name}, s of this process' processor", []).append(found["processor"])
             samples.setdefault(f"{name}, peak MB", []).append(found["peak"])
     return [{"database": system, "figure": figure, **summary(values)} for figure, values in samples.items()]
 
