@@ -22,6 +22,7 @@ from nbcluster.store.asking import Asking
 from nbcluster.store.cached import CachedResults
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
+from nbcluster.store.deleting import Deletions
 from nbcluster.store.engine import Database
 from nbcluster.store.environments import Environments
 from nbcluster.store.history import History
@@ -31,6 +32,7 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
+from nbcluster.store.past import PastViews
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.shared import SharedInputs
 from nbcluster.store.spans import Spans
@@ -78,6 +80,8 @@ class Store:
     history: History
     spans: Spans
     asking: Asking
+    deletions: Deletions
+    past: PastViews
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -206,6 +210,8 @@ def open_store(
         history=History(database),
         spans=Spans(database),
         asking=Asking(database),
+        deletions=Deletions(database),
+        past=PastViews(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,
