@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -66,7 +67,7 @@ def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: 
     if not isinstance(query, str) or not query.strip():
         raise InputError('there is no query; write for example nc.sql("SELECT state, count(*) FROM jobs GROUP BY 1")')
     # Only what does not fit in memory goes there, and it goes with the connection.
-    spilled = os.path.join(tempfile.gettempdir(), f"nbcluster-sql-{os.getpid()}")
+    spilled = os.path.join(tempfile.gettempdir(), f"nbcluster-sql-{secrets.token_hex(8)}")
     connection = duckdb.connect(":memory:", config=_CONFIGURATION | {"temp_directory": spilled})
     question = _Question(connection, cluster, parsed(query), parameters, namespace)
     try:
