@@ -308,8 +308,9 @@ class Cluster(Overseeing):
         Tables of all jobs, read when the query names them: ``nodes`` and ``jobs`` with the columns of their frames;
         ``partitions``, ``attempts``, ``events`` (a row for each partition that one tells of), ``logs`` and
         ``results`` (a row an item) with job, name, step, partition and what ``help("nbcluster.query")`` lists.
-        Frames that the caller can name are tables too, and so is a parameter that is a frame.  Nothing can be
-        written.  Raises InputError, in one sentence with the place of the mistake.
+        Frames that the caller can name are tables too, and so are parameters that are frames, your own tables in
+        this database, and files (``FROM 'data/*.parquet'``, ``read_csv(...)``).  Only the columns that the query
+        needs are read; nothing can be written.  Raises InputError, in one sentence with the place of the mistake.
         """
         from nbcluster.query import ask
 

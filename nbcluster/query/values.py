@@ -24,7 +24,9 @@ COLUMNS = {
 
 def results(cluster: Cluster, wanted: Wanted) -> Columns:
     """Every item of what is final; checked and unpickled only when values are wanted."""
-    rows = list(_rows(cluster, wanted, opened="value" in wanted.columns))
+    if "value" not in wanted.columns:
+        return cluster.store.asking.items(wanted)
+    rows = list(_rows(cluster, wanted))
     by_column = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     arrays = {}
     for (name, kind), values in zip(COLUMNS.items(), by_column, strict=True):
@@ -34,15 +36,15 @@ def results(cluster: Cluster, wanted: Wanted) -> Columns:
     return Columns(len(rows), arrays)
 
 
-def _rows(cluster: Cluster, wanted: Wanted, *, opened: bool) -> Iterator[tuple[Any, ...]]:
+def _rows(cluster: Cluster, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
     for job_id, step in cluster.store.asking.ended_steps(wanted):
         handle = cluster.job(job_id)
-        for item in handle.step(step).final_items(values=opened):
+        for item in handle.step(step).final_items(values=True):
             error = item.error
             yield (
                 job_id, handle.name, step, item.index, item.partition, item.node, item.attempt, item.seconds,
                 error.error_type if error else None, error.message if error else None,
-                text_of(item.value) if opened and error is None else None,
+                text_of(item.value) if error is None else None,
             )  # fmt: skip
 
 
