@@ -77,6 +77,7 @@ def make_plan(
         input_size=sum(one.size for one in main.arguments or ()),
         measured=measured,
         cached=_number(known) if main.cache_keys else None,
+        to_run=tuple(size for size, one in zip(sizes, known, strict=True) if one is None) if known else None,
     )
 
 

@@ -55,6 +55,8 @@ class Plan:
     measured: Measured | None
     cached: int | None = None
     """How many partitions have their results from the cache; None without ``cache=True``."""
+    to_run: tuple[int, ...] | None = None
+    """The items of each of the other partitions; None when all are run."""
 
     @property
     def items(self) -> int:
@@ -74,18 +76,22 @@ class Plan:
         return sum(node.slots for node in chosen)
 
     @property
+    def _left(self) -> tuple[int, ...]:
+        return self.sizes if self.to_run is None else self.to_run
+
+    @property
     def computing(self) -> float | None:
         """Seconds that all partitions take, one after the other; None when that is not known."""
         if self.measured is None or not self.measured.items:
             return None
-        return self.measured.seconds / self.measured.items * self.items
+        return self.measured.seconds / self.measured.items * sum(self._left)
 
     @property
     def duration(self) -> float | None:
         """Seconds until the end if nothing else runs; None when that is not known or no node may run it."""
-        if self.computing is None or not self.slots or not self.items:
+        if self.computing is None or not self.slots or not sum(self._left):
             return None
-        longest = self.computing * max(self.sizes) / self.items
+        longest = self.computing * max(self._left) / sum(self._left)
         return max(longest, self.computing / self.slots)
 
     def __repr__(self) -> str:
@@ -156,6 +162,8 @@ class Plan:
         return lines
 
     def _time(self) -> str:
+        if self.cached and self.cached == self.partitions:
+            return "It takes no computing: every result is there"
         if self.measured is None or self.computing is None:
             unknown = "How long it takes is not known, for no named job ran this code yet"
             return f"{unknown}; --sample 2 (sample=2) times 2 partitions here"

@@ -169,7 +169,11 @@ def test_a_plan_tells_what_the_cache_has_and_changes_nothing(lab: Lab) -> None:
     plan = cluster.plan(double, range(12), chunk=2, cache=True)
     assert plan.cached == 4
     assert "4 of 6 partitions have their results from the cache" in repr(plan)
+    assert plan.to_run == (2, 2)
     assert sum(node.partitions for node in plan.nodes) == 2
+    whole = cluster.plan(double, range(4, 8), chunk=2, cache=True, sample=1)
+    assert whole.cached == 2
+    assert "It takes no computing: every result is there" in repr(whole)
     assert lab.tables.count("batch_cached") == 5
     assert cluster.plan(double, range(12), chunk=2).cached is None
     assert cluster.plan(double, range(12), chunk=2, cache=True, fresh=True).cached == 0
