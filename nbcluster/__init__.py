@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from nbcluster.partitioners.files import files as files
     from nbcluster.partitioners.frames import frame as frame
     from nbcluster.partitioners.grid import grid as grid
+    from nbcluster.partitioners.keys import keys as keys
     from nbcluster.partitioners.parquet import parquet as parquet
     from nbcluster.partitioners.sequences import items as items
     from nbcluster.partitioners.sequences import ranges as ranges
+    from nbcluster.partitioners.sql import sql as sql
     from nbcluster.pipeline import Pipeline as Pipeline
     from nbcluster.rows.target import table as table
     from nbcluster.running import Current as Current
@@ -72,8 +74,10 @@ _HOMES = {
     "partitioners.files": ("files",),
     "partitioners.frames": ("frame",),
     "partitioners.grid": ("grid",),
+    "partitioners.keys": ("keys",),
     "partitioners.parquet": ("parquet",),
     "partitioners.sequences": ("items", "ranges"),
+    "partitioners.sql": ("sql",),
     "errors": (
         "CannotPickle",
         "ConfigError",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -82,7 +82,12 @@ def _origins(value: object) -> set[str]:
 
 
 def _packages_of(modules: set[str]) -> frozenset[str]:
+    return frozenset().union(*distributions_of(modules).values())
+
+
+def distributions_of(modules: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The installed packages that bring these modules, by normalized names; without those that nothing brings."""
     from importlib.metadata import packages_distributions
 
     homes = packages_distributions()
-    return frozenset(normalized(home) for module in modules for home in homes.get(module, ()))
+    return {module: frozenset(map(normalized, homes[module])) for module in modules if module in homes}

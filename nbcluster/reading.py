@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,26 @@ BATCH = 256
 
 _WITHOUT_INPUTS = (payload.VALUES, payload.OUTCOME)
 """Modes whose one call is given everything: too much to be shown beside its value."""
+
+
+_bundles: OrderedDict[str, payload.Bundle] = OrderedDict()
+"""Modules of jobs whose values were read here: read again, values are of the same classes."""
+_BUNDLES_KEPT = 32
+
+
+def _modules_of(store: Store, step_id: int) -> payload.Bundle | None:
+    """The modules that came with a step, checked; None without any.  Raises SignatureError."""
+    step = store.jobs.step(step_id)
+    if step is None or step.bundle_id is None:
+        return None
+    body = store.jobs.modules(step.bundle_id) or b""
+    store.signer.check(step.bundle_mac or b"", "modules", step.uid, step.name, body=body)
+    if step.bundle_id not in _bundles:
+        _bundles[step.bundle_id] = payload.unpack_modules(body)
+    _bundles.move_to_end(step.bundle_id)
+    while len(_bundles) > _BUNDLES_KEPT:
+        _bundles.popitem(last=False)
+    return _bundles[step.bundle_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +79,8 @@ class ResultReader:
         for start in range(0, len(indexes), BATCH):
             batch = indexes[start : start + BATCH]
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
-            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
+            for closed in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own, fetch=False):
+                one = self._store.outcomes.fetched(closed, values=values)
                 given = self._inputs(one) if own else chained.get(one.index, ())
                 if self._told:
                     given = [_in_words(value, one.key, self._job.mode) for value in given]
@@ -76,7 +98,7 @@ class ResultReader:
                 continue
             try:
                 body = self._store.transport.values(self._job.uid, before, stored)
-                values = payload.unpack(body, f"the result of partition {stored.index} of {before}")
+                values = self._opened(body, f"the result of partition {stored.index} of {before}")
             except (SignatureError, PayloadError):
                 continue
             found[stored.index] = [values] if self._job.mode == payload.PARTITION else values
@@ -84,7 +106,7 @@ class ResultReader:
 
     def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
         values, seconds, errors = self._values(stored) if opened else self._closed(stored)
-        size = 0 if stored.result is None else len(stored.result.values) // max(1, stored.items)
+        size = _size(stored) // max(1, stored.items)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -103,7 +125,7 @@ class ResultReader:
         first = dict(zip(indexes, first_items, strict=True))
         for start in range(0, len(indexes), BATCH):
             batch = indexes[start : start + BATCH]
-            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=False):
+            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=False, fetch=False):
                 for place, error in self._errors(one).items():
                     yield Item(
                         first[one.index] + place, None, None, error, one.index, one.node, one.attempt, float("nan")
@@ -120,12 +142,24 @@ class ResultReader:
             return [None] * count, [float("nan")] * count, _whole_partition(stored)
         try:
             body = self._store.transport.values(self._job.uid, self._job.step_name, stored)
-            values = payload.unpack(body, f"the result of partition {stored.index}")
+            values = self._opened(body, f"the result of partition {stored.index}")
         except (SignatureError, PayloadError) as error:  # it stands beside its items; the others are readable
             kind = ExitCode.BAD_SIGNATURE.value if isinstance(error, SignatureError) else type(error).__name__
             return [None] * count, [float("nan")] * count, _of_all_items(count, kind, str(error))
         seconds = array.array("d", stored.result.seconds).tolist()
         return values, seconds, self._errors(stored)
+
+    def _opened(self, body: payload.Body, what: str) -> Any:
+        """What checked bytes hold; where modules are not here, by those that came with the job."""
+        try:
+            return payload.unpack(body, what)
+        except PayloadError as error:
+            missing = isinstance(error.__cause__, ModuleNotFoundError)
+            bundle = _modules_of(self._store, self._job.step_execution_id) if missing else None
+            if bundle is None:
+                raise
+        with payload.using(bundle):
+            return payload.unpack(body, what)
 
     def _closed(self, stored: StoredResult) -> tuple[list[Any], list[float], dict[int, ItemError]]:
         """What is known of a result that stays closed."""
@@ -138,7 +172,7 @@ class ResultReader:
         assert stored.arguments is not None
         try:
             body = self._arguments(stored, stored.arguments, stored.arguments_reference)
-            given = payload.unpack(body, f"the arguments of partition {stored.index}")
+            given = self._opened(body, f"the arguments of partition {stored.index}")
         except (SignatureError, PayloadError):
             return [None] * stored.items
         if self._job.mode == payload.PARTITION:
@@ -158,6 +192,14 @@ class ResultReader:
             return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
         self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
         return sent.body
+
+
+def _size(stored: StoredResult) -> int:
+    """Bytes that its values have in the store."""
+    if stored.result is None:
+        return 0
+    reference = stored.result.reference
+    return len(stored.result.values) if reference is None else reference.size
 
 
 def _in_words(given: Any, key: str, mode: str) -> Any:

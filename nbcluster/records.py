@@ -5,9 +5,11 @@ Times are aware datetimes in UTC, taken from the database's clock.  Durations ar
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 
+from nbcluster.cachedresult import TakenOver
 from nbcluster.lifecycle import (
     ExitCode,
     JobStatus,
@@ -182,15 +184,17 @@ class Result:
     mac: bytes = b""
     reference: Reference | None = None
     digest: bytes = b""
+    unfetched: str | None = None
+    """The name of ``values`` that are in the database, but were not read with their row."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a partition for the step's table: (name, kind) of each column, how many rows, and their bytes."""
+    """The rows of a partition for the step's table: (name, kind) of each column, how many, and their bytes or file."""
 
     columns: tuple[tuple[str, str], ...]
     count: int
-    body: bytes
+    body: bytes | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,40 +327,6 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CachedResult:
-    """A result that other jobs may take over: the attempt that it is of, and the signature that binds it to its key.
-
-    ``partition_id`` is the partition that holds it; ``node`` and ``seconds`` tell how it was computed.
-    """
-
-    key: str
-    partition_id: int
-    uid: str
-    step_name: str
-    index: int
-    attempt: int
-    token: int
-    mac: bytes
-    node: str | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TakenOver:
-    """Where a partition has a result from that another job computed, with what proves that it may have it.
-
-    ``key_mac`` is the signature of the kernel that submitted it, ``mac`` that of the node that computed it.
-    """
-
-    uid: str
-    step_name: str
-    index: int
-    key: str
-    key_mac: bytes
-    mac: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class StoredResult:
     """A final partition with what is needed to check and read its result."""
 
@@ -374,6 +344,8 @@ class StoredResult:
     arguments: Signed | None
     arguments_reference: Reference | None = None
     """Where large arguments are; the body of ``arguments`` is empty then."""
+    arguments_unfetched: str | None = None
+    """The name of arguments that are in the database, but were not read with their row."""
     taken_over: TakenOver | None = None
 
 

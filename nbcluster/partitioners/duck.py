@@ -36,7 +36,8 @@ def opened(who: str, threads: int | None = None) -> Iterator[DuckDBPyConnection]
             connection.execute(f"SET threads = {threads:d}")
         yield connection
     except duckdb.Error as error:
-        raise InputError(f"{who}: {first_line(error)}") from error
+        hint = "; name files in quotes: FROM 'data/*.parquet'" if isinstance(error, duckdb.CatalogException) else ""
+        raise InputError(f"{who}: {first_line(error)}{hint}") from error
     finally:
         connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import socket
 import stat
@@ -12,6 +13,8 @@ from nbcluster.errors import FileChanged, FileNotSeen, UsageError
 
 _SAME_MOMENT = 2_000_000_000
 """Nanoseconds that times of one file may differ by: some file systems keep whole or even seconds only."""
+
+_OTHER_TIME = "on {} it has another time of change; a copy needs the same (cp -p, rsync -a)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,44 @@ class SeenFile:
         if found.st_size != self.size:
             raise FileChanged(_changed(self.path, f"it had {self.size:,} bytes and has {found.st_size:,}"))
         if abs(found.st_mtime_ns - self.changed) > _SAME_MOMENT:
-            raise FileChanged(
-                _changed(
-                    self.path, f"on {here()} it has another time of change; a copy needs the same (cp -p, rsync -a)"
-                )
-            )
+            raise FileChanged(_changed(self.path, _OTHER_TIME.format(here())))
 
     def identity(self) -> tuple[str, int, int]:
         """Path, size and time of change."""
         return self.path, self.size, self.changed
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPattern:
+    """What an absolute pattern matched when it was split: how many files, their bytes, the newest one's time in ns."""
+
+    pattern: str
+    count: int
+    size: int
+    changed: int
+
+    @classmethod
+    def at(cls, pattern: str) -> SeenPattern:
+        """What it matches now."""
+        paths = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        found = [os.stat(path) for path in paths if os.path.isfile(path)]
+        sizes, times = [one.st_size for one in found], [one.st_mtime_ns for one in found]
+        return cls(pattern, len(found), sum(sizes), max(times, default=0))
+
+    def check(self) -> None:
+        """Raise FileNotSeen or FileChanged unless it matches the same here."""
+        found = SeenPattern.at(self.pattern)
+        if not found.count:
+            raise FileNotSeen(unseen(self.pattern))
+        if (found.count, found.size) != (self.count, self.size):
+            was, now = (f"{one.count:,} of {one.size:,} bytes" for one in (self, found))
+            raise FileChanged(_changed(self.pattern, f"{was} was matched, on {here()} it is {now}"))
+        if abs(found.changed - self.changed) > _SAME_MOMENT:
+            raise FileChanged(_changed(self.pattern, _OTHER_TIME.format(here())))
+
+    def identity(self) -> tuple[str, int, int, int]:
+        """Pattern, number, bytes and newest time."""
+        return self.pattern, self.count, self.size, self.changed
 
 
 def unseen(path: str, error: OSError | None = None) -> str:

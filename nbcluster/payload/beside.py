@@ -87,13 +87,21 @@ def digest_of(names: Iterable[str]) -> bytes:
     return told.digest()
 
 
+def packages_beside(names: Iterable[str]) -> set[str]:
+    """The installed packages that the modules that come with these names import."""
+    tops = {name.partition(".")[0] for one in beside(names) for name in _imports_of(one)} - sys.stdlib_module_names
+    places = {top: _located(top) for top in tops}
+    return {top for top, place in places.items() if place is not None and _is_installed(place.file)}
+
+
 def same_here(bundle: Bundle) -> bool:
     """Whether this process would import the very texts of a bundle, and has imported no others."""
     for name, theirs in bundle.texts.items():
         mine = _located(name)
-        if mine is None or mine.file != theirs.file or _read(mine.file).text != theirs.text:
+        read = _read(mine.file) if mine is not None and mine.file == theirs.file else None
+        if mine is None or read is None or read.text != theirs.text:
             return False
-        if _changed(_Found(name, mine.file, mine.package, _read(mine.file))):
+        if _changed(_Found(name, mine.file, mine.package, read)):
             return False
     return True
 
@@ -138,9 +146,10 @@ def beside(names: Iterable[str], without: Collection[str] = ()) -> list[_Found]:
             continue
         looked.add(name)
         place = _located(name)
-        if place is None or not is_local(place.file):
+        read = _read(place.file) if place is not None and is_local(place.file) else None
+        if place is None or read is None:
             continue
-        found[name] = one = _Found(name, place.file, place.package, _read(place.file))
+        found[name] = one = _Found(name, place.file, place.package, read)
         waiting += (part for other in _imports_of(one) for part in _with_those_above(other))
     return [found[name] for name in sorted(found)]
 
@@ -288,8 +297,8 @@ def _library_folders() -> tuple[str, ...]:
 _texts: dict[str, _Read] = {}
 
 
-def _read(file: str) -> _Read:
-    """A file's text; read and parsed again when it was changed."""
+def _read(file: str) -> _Read | None:
+    """A file's text; read and parsed again when it was changed.  None when it is gone: the node says what it lacks."""
     try:
         status = os.stat(file)
         signature = (status.st_mtime_ns, status.st_size)
@@ -297,8 +306,8 @@ def _read(file: str) -> _Read:
         if known is not None and known.signature == signature:
             return known
         text = Path(file).read_bytes()
-    except OSError:  # deleted since it was imported: the node will say that it is not there
-        return _Read((0, 0), b"")
+    except OSError:
+        return None
     _texts[file] = read = _parsed(signature, text)
     return read
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbcluster.payload.pickling import OverLimit, by_reference, dump, travelling
+from nbcluster.payload.pickling import OverLimit, by_reference, dump, imports_in, travelling
 
 
 def captured(function: Any) -> dict[str, Any]:
@@ -122,7 +122,8 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
     """The packages outside of the standard library that a function, with what it captured, imports wherever it runs."""
     seen = set() if seen is None else seen
     seen.add(id(function))
-    found: set[str] = set()
+    code = getattr(function, "__code__", None)
+    found = {name.partition(".")[0] for name in imports_in(code)} if code is not None else set()
     for value in captured(function).values():
         if isinstance(value, types.FunctionType) and not by_reference(value):
             found |= packages_of(value, seen) if id(value) not in seen else set()

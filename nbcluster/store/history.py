@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, union
 
 from nbcluster.lifecycle import FINAL, PartitionStatus
 from nbcluster.records import AttemptRow
@@ -111,9 +111,14 @@ class History:
         rows |= {(row.partition_index, row.attempt): _earlier_attempt(row) for row in earlier}
         return [rows[key] for key in sorted(rows)]
 
-    def speed(self, code_id: str) -> Speed | None:
-        """How long the good partitions of earlier jobs with this code ran; None when there are none."""
-        row = next(iter(self._database.read(lambda connection: connection.execute(_SPEED, {"code": code_id}).all())))
+    def speed(self, code_id: str, function_id: str) -> Speed | None:
+        """How long the good partitions of earlier jobs with this code ran; None when there are none.
+
+        Those of named jobs are known by their code, all others by the bytes of their function, which
+        another kernel may make otherwise.
+        """
+        bound = {"code": code_id, "function": function_id}
+        row = next(iter(self._database.read(lambda connection: connection.execute(_SPEED, bound).all())))
         return Speed(row.runs, row.number, int(row.items), float(row.seconds)) if row.number else None
 
     def job(self, job_id: int) -> JobHistory:
@@ -156,32 +161,33 @@ class History:
         )
 
 
+_MAIN_STEPS = select(step_execution.c.step_execution_id).join(
+    job_execution,
+    (step_execution.c.job_execution_id == job_execution.c.job_execution_id)
+    & (step_execution.c.step_name == job_execution.c.main_step),
+)
+
 # What a resumed run carried over was counted in the run that computed it.
-_SPEED = (
-    select(
-        func.count(partitions.c.job_execution_id.distinct()).label("runs"),
-        func.count().label("number"),
-        func.sum(partitions.c.item_count).label("items"),
-        func.sum(partitions.c.seconds).label("seconds"),
-    )
-    .select_from(
-        job_execution_params.join(
-            job_execution, job_execution.c.job_execution_id == job_execution_params.c.job_execution_id
+_SPEED = select(
+    func.count(partitions.c.job_execution_id.distinct()).label("runs"),
+    func.count().label("number"),
+    func.sum(partitions.c.item_count).label("items"),
+    func.sum(partitions.c.seconds).label("seconds"),
+).where(
+    partitions.c.master_step_execution_id.in_(
+        union(
+            _MAIN_STEPS.join(
+                job_execution_params, job_execution_params.c.job_execution_id == job_execution.c.job_execution_id
+            ).where(
+                job_execution_params.c.parameter_name == "code",
+                job_execution_params.c.parameter_value == bindparam("code"),
+            ),
+            _MAIN_STEPS.where(step_execution.c.function_id == bindparam("function")),
         )
-        .join(
-            step_execution,
-            (step_execution.c.job_execution_id == job_execution.c.job_execution_id)
-            & (step_execution.c.step_name == job_execution.c.main_step),
-        )
-        .join(partitions, partitions.c.master_step_execution_id == step_execution.c.step_execution_id)
-    )
-    .where(
-        job_execution_params.c.parameter_name == "code",
-        job_execution_params.c.parameter_value == bindparam("code"),
-        partitions.c.status == PartitionStatus.COMPLETED.value,
-        partitions.c.result_of.is_(None),
-        partitions.c.seconds.is_not(None),
-    )
+    ),
+    partitions.c.status == PartitionStatus.COMPLETED.value,
+    partitions.c.result_of.is_(None),
+    partitions.c.seconds.is_not(None),
 )
 
 _EVENTS = select(

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import Settings, parse_size
+from nbcluster.environment import distributions_of
 from nbcluster.errors import InputError
 from nbcluster.here import Call, Here
 from nbcluster.labels import labels_of, missing
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.member import PYTHON
-from nbcluster.partitioners.base import Nodes
-from nbcluster.records import CachedResult, Node
+from nbcluster.partitioners.base import Nodes, Partitioner
+from nbcluster.partitioners.choosing import FromFunction, as_partitioner
+from nbcluster.payload import beside
+from nbcluster.records import Node
 from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.strategies import Planned
 from nbcluster.submitting import caching, identity
 from nbcluster.submitting.options import Options
-from nbcluster.submitting.planned import Measured, NodePlan, Plan, remembered, sampled
+from nbcluster.submitting.planned import Measured, NodePlan, PartPlan, Plan, remembered, sampled
 from nbcluster.submitting.storing import candidates
 from nbcluster.submitting.submission import Prepared, PreparedStep, prepare
 
@@ -52,62 +57,89 @@ def make_plan(
     """
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
         raise InputError(f"sample is {sample!r}; it must be a whole number of partitions, 0 or more")
+    if mode != payload.CALL:
+        source = as_partitioner(source)  # what can be read only once is split and described from here on
     prepared = prepare(function, source, mode, options, nodes, settings)
     main = prepared.main
     limit = settings.max_capture if options.max_capture is None else parse_size(options.max_capture, "max_capture")
-    sizes = tuple(part.items for part in main.parts)
     with payload.by_value(payload.modules_of(payload.modules_named(options.ship))):
         captures = tuple(payload.captures_of(function, limit))
-        packages = tuple(sorted(payload.packages_of(function)))
+        packages = _packages(function, main)
         code_id = identity.of_function(function)
-    measured = _sampled(prepared, settings, sample) if sample else _remembered(store, code_id)
+    measured = _sampled(prepared, settings, sample) if sample else _remembered(store, code_id, main.function)
     known = caching.known(store, main.cache_keys).results if main.cache_keys and not options.fresh else ()
-    owners = _owners(store, settings, main, known)
+    parts = _part_plans(store, settings, main, known)
+    modules = main.modules
     return Plan(
         # The name that would be made up has random letters: nothing to remember.
         name=prepared.name if options.name is not None else getattr(function, "__name__", "map"),
         strategy=main.strategy.name if main.strategy is not None else "",
-        sizes=sizes,
-        nodes=tuple(_node_plans(store, settings, main, owners)),
-        unassigned=owners.count(None) - _number(known),
+        parts=parts,
+        nodes=tuple(_node_plans(store, settings, main, parts, packages)),
         captures=captures,
         packages=packages,
         function_size=len(main.function),
         limit=limit,
-        input_size=sum(one.size for one in main.arguments or ()),
         measured=measured,
-        cached=_number(known) if main.cache_keys else None,
-        to_run=tuple(size for size, one in zip(sizes, known, strict=True) if one is None) if known else None,
+        split="" if mode == payload.CALL else described(source),
+        modules=modules.files if modules is not None else (),
+        modules_size=len(modules.body) if modules is not None else 0,
+        changed=modules.changed if modules is not None else (),
+        caching=bool(main.cache_keys),
     )
 
 
-def _number(known: Sequence[CachedResult | None]) -> int:
-    return sum(one is not None for one in known)
+def described(partitioner: Partitioner) -> str:
+    """What a partitioner says of itself; its kind, if it says nothing."""
+    kind = type(partitioner)
+    if isinstance(partitioner, FromFunction):
+        return f"what {getattr(partitioner.function, '__name__', 'a function')} gives"
+    return kind.__name__ if kind.__repr__ is object.__repr__ else repr(partitioner)
+
+
+def _packages(function: Any, main: PreparedStep) -> tuple[str, ...]:
+    """The packages that the function and the modules that travel with it import, and that do not travel."""
+    found = payload.packages_of(function)
+    if main.modules is not None:
+        travelling = {file.name.partition(".")[0] for file in main.modules.files}
+        found = (found | beside.packages_beside(main.refers)) - travelling
+    return tuple(sorted(found))
 
 
 # --- who gets what --------------------------------------------------------------------
 
 
-def _owners(
+def _part_plans(
     store: Store, settings: Settings, main: PreparedStep, known: Sequence[CachedResult | None]
-) -> tuple[str | None, ...]:
-    """Who would run each partition; nobody those whose results are there."""
+) -> tuple[PartPlan, ...]:
+    """The partitions with who would run each: nobody those whose results are there."""
     assert main.strategy is not None
     left = [place for place in range(len(main.parts)) if not known or known[place] is None]
     planned = [Planned(place, main.parts[place].key, main.parts[place].items) for place in left]
     workers = store.nodes.workers(settings.unreachable_node_threshold)
     chosen = main.strategy.assign(planned, candidates(workers, require=main.rules.require)).owners
     owners = dict(zip(left, chosen, strict=True))
-    return tuple(owners.get(place) for place in range(len(main.parts)))
+    assert main.arguments is not None
+    sized = zip(main.parts, main.arguments, strict=True)
+    return tuple(
+        PartPlan(part.key, part.items, body.size, owners.get(place), cached=place not in owners)
+        for place, (part, body) in enumerate(sized)
+    )
 
 
-def _node_plans(store: Store, settings: Settings, main: PreparedStep, owners: Sequence[str | None]) -> list[NodePlan]:
+def _node_plans(
+    store: Store, settings: Settings, main: PreparedStep, parts: Sequence[PartPlan], packages: Sequence[str]
+) -> list[NodePlan]:
+    told = store.environments.all() if packages else {}
+    homes = distributions_of(packages) if told else {}
     plans = []
     for node in store.nodes.all():
         if node.slots:
-            mine = [part.items for part, owner in zip(main.parts, owners, strict=True) if owner == node.node_id]
+            mine = [part.items for part in parts if part.node == node.node_id]
             obstacle = obstacle_of(node, main.rules.require, settings.unreachable_node_threshold)
-            plans.append(NodePlan(node.node_id, node.slots, len(mine), sum(mine), obstacle))
+            has = told.get(node.environment or "")
+            lacks = tuple(name for name, home in homes.items() if has is not None and not home & set(has.packages))
+            plans.append(NodePlan(node.node_id, node.slots, len(mine), sum(mine), obstacle, lacks))
     return plans
 
 
@@ -126,8 +158,8 @@ def obstacle_of(node: Node, require: Sequence[str], silent_after: float) -> str:
 # --- how long -------------------------------------------------------------------------
 
 
-def _remembered(store: Store, code_id: str) -> Measured | None:
-    speed = store.history.speed(code_id)
+def _remembered(store: Store, code_id: str, function: bytes) -> Measured | None:
+    speed = store.history.speed(code_id, hashlib.sha256(function).hexdigest())
     return None if speed is None else remembered(*speed)
 
 

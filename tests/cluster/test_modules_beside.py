@@ -180,6 +180,29 @@ def test_a_replay_runs_the_modules_that_the_node_ran(cluster: Any, shop: ModuleT
     assert "shop" not in sys.modules
 
 
+READER = """
+import sys
+import nbcluster as nb
+
+nc = nb.connect()
+job = nc.job(1)
+first, second = job.results(), nc.job(1).results()
+print([type(money).__module__ for money in first], [money.amount for money in first], first == second)
+print(job.frame()["input"][0].amount, "shop" in sys.modules)
+"""
+
+
+def test_a_kernel_that_does_not_have_them_reads_the_values(lab: Lab, shop: ModuleType) -> None:
+    def double(money: Any) -> Any:
+        return shop.Money(money.amount * 2)
+
+    lab.nodes(1, slots=1)
+    lab.connect().map(double, [shop.Money(1), shop.Money(2)]).wait(60)
+    reader = lab.kernel(READER)
+    reader.process.wait(60)
+    assert "['shop', 'shop'] [2, 4] True\n1 False\n" in reader.said()
+
+
 def test_it_can_be_switched_off(cluster: Any, shop: ModuleType) -> None:
     with pytest.raises(JobFailed, match="No module named 'shop'"):
         cluster.map(shop.convert, [1], ship=False).results()

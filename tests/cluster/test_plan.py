@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_earlier_runs_of_the_same_code_tell_how_long_it_takes(cluster: Any) -> N
         return n
 
     assert cluster.plan(nap, range(40)).measured is None
-    assert "not known, for no named job ran this code yet" in repr(cluster.plan(nap, range(40)))
+    assert "not known, for no job that is stored ran this code" in repr(cluster.plan(nap, range(40)))
     job = cluster.map(nap, range(8), name="nap", chunk=2).wait()
     measured = cluster.plan(nap, range(40)).measured
     assert (measured.partitions, measured.items) == (4, 8)
@@ -159,6 +160,19 @@ def test_earlier_runs_of_the_same_code_tell_how_long_it_takes(cluster: Any) -> N
     cluster.map(nap, range(4), name="nap", chunk=2).wait()
     assert cluster.plan(nap, range(40)).measured.items == 12
     assert cluster.plan(lambda n: n + 12345, range(40)).measured is None
+
+
+def test_a_job_without_a_name_tells_it_too(cluster: Any) -> None:
+    def doze(n: int) -> int:
+        time.sleep(0.01)
+        return n
+
+    job = cluster.map(doze, range(6), chunk=3).wait()
+    measured = cluster.plan(doze, range(40)).measured
+    assert (measured.partitions, measured.items) == (2, 6)
+    assert measured.seconds == pytest.approx(job.partitions()["seconds"].sum())
+    cluster.pipeline().map("first", doze, range(2)).map("second", lambda n: n).run().wait()
+    assert cluster.plan(doze, range(40)).measured.items == 6
 
 
 def test_every_way_to_fan_out_can_be_planned(cluster: Any) -> None:
@@ -192,5 +206,73 @@ def test_it_shows_itself_as_text_and_as_a_table(cluster: Any) -> None:
     for word in ("LOOKUP", "dict", plan.nodes[0].node, "nothing was stored"):
         assert word in text
         assert word in html
-    assert html.count("<table") == html.count("</table>") == 2
+    assert html.count("<table") == html.count("</table>") == 3
     assert "why none" not in text
+
+
+def test_the_split_is_described_in_the_partitioners_own_words(cluster: Any, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name)
+
+    class Mine(nb.Partitioner):
+        def split(self, nodes: Any) -> Any:
+            return [[1], [2, 3]]
+
+    def halves(nodes: Any) -> Any:
+        return [[1, 2], [3]]
+
+    table = pd.DataFrame({"k": ["x", "y", "x"], "n": [1, 2, 3]})
+    told = {
+        "ranges(0, 9): 9 numbers": (nb.ranges(0, 9, chunk=5), ["0..4", "5..8"], (5, 4)),
+        "items: 3": ((n for n in (1, 2, 3)), ["0..0", "1..1", "2..2"], (1, 1, 1)),
+        "frame: 3 rows x 2 columns by k": (nb.frame(table, by="k"), ["0:x", "1:y"], (2, 1)),
+        "Mine": (Mine(), ["part-0", "part-1"], (1, 2)),
+        "what halves gives": (halves, ["part-0", "part-1"], (2, 1)),
+    }
+    for split, (source, keys, sizes) in told.items():
+        plan = cluster.plan(len, source)
+        assert (plan.split, [part.key for part in plan.parts], plan.sizes) == (split, keys, sizes)
+        assert f"Split: {split}" in repr(plan)
+    files = cluster.plan(len, nb.files(f"{tmp_path}/*.txt"))
+    assert [part.key for part in files.parts] == ["a.txt", "b.txt"]
+    assert "2 files" in files.split
+    for source in (nb.grid(a=[1, 2], b=[3]), nb.dates("2024-01-01", "2024-03-31", "M")):
+        plan = cluster.plan(str, source)
+        assert repr(source).splitlines()[0] in repr(plan)
+        assert plan.frame()["key"].tolist() == cluster.map(str, source).wait().partitions()["key"].tolist()
+
+
+def test_modules_beside_the_notebook_and_what_they_need_are_told(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pricing.py").write_text("import pandas\nimport json\nfrom rates import RATE\n")
+    (tmp_path / "rates.py").write_text("RATE = 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def price(n: int) -> int:
+        import pricing  # type: ignore[import-not-found]
+
+        return int(pricing.RATE * n)
+
+    plan = cluster.plan(price, range(4))
+    assert [(one.name, one.file) for one in plan.modules] == [
+        (name, str(tmp_path / f"{name}.py")) for name in ("pricing", "rates")
+    ]
+    assert plan.packages == ("pandas",)
+    assert plan.modules_size > 0
+    off = cluster.plan(price, range(4), ship=False)
+    assert (off.modules, off.packages) == ((), ("pricing",))
+
+
+def test_a_package_that_a_node_did_not_tell_of_is_named(lab: Lab) -> None:
+    (node,) = lab.nodes(1, slots=1)
+    cluster = lab.connect()
+    told = "SELECT count(*) FROM batch_nodes WHERE environment IS NOT NULL AND slots > 0"
+    wait_until(lambda: lab.tables.value(told), message="the node to tell its packages")
+    using = _of_a_notebook(lambda n: bool(pd.isna(n)), {"pd": pd})
+    assert [one.lacks for one in cluster.plan(using, range(2)).nodes] == [()]
+    lab.tables.change('UPDATE batch_environments SET packages = \'{"numpy": "2.0"}\'')
+    plan = cluster.plan(using, range(2))
+    assert [one.lacks for one in plan.nodes] == [("pandas",)]
+    assert f"{node.id} has no pandas" in repr(plan)

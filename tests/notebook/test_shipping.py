@@ -49,3 +49,30 @@ def test_a_module_that_is_not_there_is_one_red_line(beside: Notebook) -> None:
     ran = beside.run(CELL.format("--ship mony"))
     assert "ship: there is no module 'mony' here" in str(ran.error)
     assert "Traceback" not in ran.out + ran.err
+
+
+@pytest.fixture
+def next_to_it(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    """A notebook in whose folder ``money`` lies; its node works elsewhere."""
+    (tmp_path / "money.py").write_text("from rates import RATE\n\ndef convert(n):\n    return RATE * n\n")
+    (tmp_path / "rates.py").write_text("RATE = 3\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield notebook
+    for name in ("money", "rates"):
+        sys.modules.pop(name, None)
+
+
+def test_a_module_beside_the_notebook_travels_by_itself(next_to_it: Notebook) -> None:
+    next_to_it.good(CELL.format(""))
+    assert next_to_it["euros"].results() == [0, 3, 6]
+    next_to_it.good("import money")
+    plan = next_to_it.good("%%nbcluster map n in range(3) --dry-run\nmoney.convert(n)").value
+    assert [one.name for one in plan.modules] == ["money", "rates"]
+    ran = next_to_it.run("%%nbcluster map n in range(3) -o dollars --no-ship\nmoney.convert(n)")
+    assert "No module named 'money'" in str(ran.error)
+    said = next_to_it.good("%%nbcluster map n in range(3) --no-ship --show\nn").out
+    assert "nc.map(each, range(3), ship=False)" in said
+    refused = next_to_it.run("%%nbcluster map n in range(3) --no-ship --ship json\nn")
+    assert "--ship sends modules and --no-ship sends none; give one" in str(refused.error)

@@ -161,6 +161,7 @@ def test_a_file_that_is_newer_than_the_import_is_named(write: Write) -> None:
     write("rate.py", "RATE = 55555\n")
     sys.modules.pop("rate")
     assert changed() == ()
+    importlib.import_module("rate")
     file.unlink()
     assert beside.bundled(["rate"]) is None
 
