@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Rows per second into a table: ``map(..., into=)`` against the database's own fastest way, in the same round.
 
 The bare way has its rows ready (COPY: as bytes; SQLite: as tuples) and writes them from one process in one
