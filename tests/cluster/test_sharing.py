@@ -191,8 +191,7 @@ def test_a_node_that_is_killed_while_it_fetches_leaves_the_work_to_others(lab: L
     assert second.running
 
 
-def test_a_function_that_waits_for_a_value_can_be_stopped(lab: Lab) -> None:
-    """The database is asked for something that it does not have: the child gets an answer, whatever it asks."""
+def test_a_child_gets_an_answer_whatever_it_asks_for(lab: Lab) -> None:
     lab.nodes(1, slots=1)
     cluster = lab.connect()
     unknown = Shared("f" * 64, "ndarray", 10)
