@@ -217,12 +217,18 @@ class Cluster(Overseeing):
 
         What travels with functions and arguments is small then.  Each node fetches the value once, when
         it is first used there, and its processes share the memory.  An equal value is not stored twice.
-        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``.  Raises
-        CannotPickle or ValueNotStored.
+        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``; ``nc.shares()`` lists
+        what there is.  Raises CannotPickle or ValueNotStored.
         """
         from nbcluster.submitting.shares import share
 
         return share(self.store, value)
+
+    def unshare(self, shared_id: str) -> None:
+        """Delete a shared value by its id, or by how that begins.  Raises InputError unless that names just one."""
+        from nbcluster.submitting.shares import remove_called
+
+        remove_called(self.store, shared_id)
 
     def _fetch_shared(self, shared_id: str) -> payload.Body | None:
         from nbcluster.submitting.shares import fetch

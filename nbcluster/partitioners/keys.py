@@ -32,6 +32,8 @@ class KeysPart(Handle):
     which: Range
     rows: int
 
+    settled = False
+
     @property
     def url(self) -> str:
         """The database's URL without its password."""

@@ -132,7 +132,7 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
             found.add(name.partition(".")[0])
         elif by_reference(type(value)):  # a frame needs pandas to be rebuilt
             found.add(type(value).__module__.partition(".")[0])
-    return found - sys.stdlib_module_names
+    return found - sys.stdlib_module_names - {"nbcluster"}  # which every node is
 
 
 def largest_capture(function: Callable[..., Any], limit: int) -> str:

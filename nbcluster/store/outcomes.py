@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from nbcluster.cachedresult import TakenOver
 from nbcluster.depot.names import FILE, is_reference
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import Reference, Result, Signed, StoredResult, TakenOver
+from nbcluster.records import Reference, Result, Signed, StoredResult
 from nbcluster.store import payloads
 from nbcluster.store.cached import CachedEntry, CachedResults
 from nbcluster.store.engine import Database

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import Settings, parse_size
 from nbcluster.environment import distributions_of
 from nbcluster.errors import InputError
@@ -18,7 +19,7 @@ from nbcluster.member import PYTHON
 from nbcluster.partitioners.base import Nodes, Partitioner
 from nbcluster.partitioners.choosing import FromFunction, as_partitioner
 from nbcluster.payload import beside
-from nbcluster.records import CachedResult, Node
+from nbcluster.records import Node
 from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.strategies import Planned

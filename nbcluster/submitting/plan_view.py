@@ -70,6 +70,8 @@ def _headline(plan: Plan) -> str:
 
 
 def _time(plan: Plan) -> str:
+    if plan.cached and plan.cached == plan.partitions:
+        return "It takes no computing: every result is there"
     if plan.measured is None or plan.computing is None:
         unknown = "How long it takes is not known, for no job that is stored ran this code"
         return f"{unknown}; --sample 2 (sample=2) times 2 partitions here"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import Settings
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.errortext import storable
@@ -18,7 +19,7 @@ from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.records import JobRow, Node, Signed, StepRow
 from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
