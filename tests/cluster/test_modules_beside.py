@@ -248,7 +248,9 @@ def test_a_child_gets_them_once(lab: Lab, write: Write) -> None:
     noted = importlib.import_module("noted")
     (lab.folder / "loads").unlink()
     lab.nodes(1, slots=2)
-    assert lab.connect().map(noted.f, range(200), chunk=1).results() == list(range(200))
+    cluster = lab.connect()
+    assert cluster.map(noted.f, range(200), chunk=1).results() == list(range(200))
+    assert cluster.map(lambda n: noted.f(n) + 1, range(50), chunk=1).results() == list(range(1, 51))
     assert 1 <= len((lab.folder / "loads").read_text()) <= 2
 
 
