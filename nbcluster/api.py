@@ -15,7 +15,7 @@ from nbcluster import display, payload
 from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
 from nbcluster.diagnosing.diagnosis import Diagnosis
 from nbcluster.diagnosing.examining import examine
-from nbcluster.errors import DatabaseError, InputError, UnknownJob
+from nbcluster.errors import DatabaseError, InputError
 from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
@@ -281,14 +281,7 @@ class Cluster(Overseeing):
 
     def job(self, name_or_id: str | int) -> JobHandle:
         """The newest job of that name, or the one with that id, whoever submitted it.  Raises UnknownJob."""
-        wanted = str(name_or_id).strip()
-        number = int(wanted) if wanted.isdecimal() and len(wanted) < 19 else None  # ids have 64 bits
-        row = self.store.views.job_named(wanted) if number is None else self.store.views.job(number)
-        if row is None:
-            known = ", ".join(dict.fromkeys(job.name for job in self.store.views.jobs(running_only=False, limit=5)))
-            hint = f"the latest are {known}" if known else "no job was submitted here yet"
-            raise UnknownJob(f"there is no job {wanted!r} in {self.url}; {hint}")
-        return JobHandle(self, row)
+        return JobHandle(self, self.row_called(name_or_id))
 
     def partitions(self, job: str | int) -> pd.DataFrame:
         """One row a partition of a job."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbcluster.config import Settings, parse_duration
 from nbcluster.diagnosing.diagnosis import Diagnosis
 from nbcluster.diagnosing.examining import examine, findings
+from nbcluster.errors import UnknownJob
 from nbcluster.lifecycle import JobStatus
-from nbcluster.records import Node
+from nbcluster.past import Past, past_of
+from nbcluster.records import JobRow, Node
 from nbcluster.snapshots.cluster import ClusterSnapshot, take_cluster_snapshot
 from nbcluster.snapshots.job import Overview
 from nbcluster.store import Store
@@ -45,6 +47,26 @@ class Overseeing:
 
         age = None if since is None else parse_duration(since, "since")
         return jobs_frame(self.store.views.listed(1000 if all else 50, age))
+
+    def as_of(self, time: Any) -> Past:
+        """Nodes and partitions as they were: ``nc.as_of("14:05").nodes()``, ``nc.as_of("10m").partitions("scores")``.
+
+        ``time`` is a datetime, a text ("14:05" today, "2026-11-22 14:05"; in the zone of this process unless it names
+        one), or how long ago ("10m", seconds, a timedelta).  Raises InputError for a time that has not come yet, and
+        for one before all that is recorded.
+        """
+        return past_of(self.store, time, self.row_called)
+
+    def row_called(self, name_or_id: str | int) -> JobRow:
+        """The newest job of that name, or the one with that id.  Raises UnknownJob."""
+        wanted = str(name_or_id).strip()
+        number = int(wanted) if wanted.isdecimal() and len(wanted) < 19 else None  # ids have 64 bits
+        row = self.store.views.job_named(wanted) if number is None else self.store.views.job(number)
+        if row is None:
+            known = ", ".join(dict.fromkeys(job.name for job in self.store.views.jobs(running_only=False, limit=5)))
+            hint = f"the latest are {known}" if known else "no job was submitted here yet"
+            raise UnknownJob(f"there is no job {wanted!r} in {self.store.url}; {hint}")
+        return row
 
     def job_names(self) -> list[str]:
         """Names of the newest jobs, for completion."""

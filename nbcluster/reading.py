@@ -79,7 +79,8 @@ class ResultReader:
         for start in range(0, len(indexes), BATCH):
             batch = indexes[start : start + BATCH]
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
-            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own):
+            for closed in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own, fetch=False):
+                one = self._store.outcomes.fetched(closed, values=values)
                 given = self._inputs(one) if own else chained.get(one.index, ())
                 if self._told:
                     given = [_in_words(value, one.key, self._job.mode) for value in given]
@@ -105,7 +106,7 @@ class ResultReader:
 
     def _items_of(self, stored: StoredResult, first: int, given: Sequence[Any], *, opened: bool) -> Iterator[Item]:
         values, seconds, errors = self._values(stored) if opened else self._closed(stored)
-        size = 0 if stored.result is None else len(stored.result.values) // max(1, stored.items)
+        size = _size(stored) // max(1, stored.items)
         for place in range(stored.items):
             yield Item(
                 index=first + place,
@@ -124,7 +125,7 @@ class ResultReader:
         first = dict(zip(indexes, first_items, strict=True))
         for start in range(0, len(indexes), BATCH):
             batch = indexes[start : start + BATCH]
-            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=False):
+            for one in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=False, fetch=False):
                 for place, error in self._errors(one).items():
                     yield Item(
                         first[one.index] + place, None, None, error, one.index, one.node, one.attempt, float("nan")
@@ -191,6 +192,14 @@ class ResultReader:
             return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
         self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
         return sent.body
+
+
+def _size(stored: StoredResult) -> int:
+    """Bytes that its values have in the store."""
+    if stored.result is None:
+        return 0
+    reference = stored.result.reference
+    return len(stored.result.values) if reference is None else reference.size
 
 
 def _in_words(given: Any, key: str, mode: str) -> Any:

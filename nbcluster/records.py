@@ -5,6 +5,7 @@ Times are aware datetimes in UTC, taken from the database's clock.  Durations ar
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -182,15 +183,17 @@ class Result:
     mac: bytes = b""
     reference: Reference | None = None
     digest: bytes = b""
+    unfetched: str | None = None
+    """The name of ``values`` that are in the database, but were not read with their row."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a partition for the step's table: (name, kind) of each column, how many rows, and their bytes."""
+    """The rows of a partition for the step's table: (name, kind) of each column, how many, and their bytes or file."""
 
     columns: tuple[tuple[str, str], ...]
     count: int
-    body: bytes
+    body: bytes | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +377,8 @@ class StoredResult:
     arguments: Signed | None
     arguments_reference: Reference | None = None
     """Where large arguments are; the body of ``arguments`` is empty then."""
+    arguments_unfetched: str | None = None
+    """The name of arguments that are in the database, but were not read with their row."""
     taken_over: TakenOver | None = None
 
 

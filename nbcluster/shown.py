@@ -195,6 +195,8 @@ class JobSnapshot:
     """The partition that printed ``log_tail``."""
     told: StepPart | None = None
     """The step that grid, nodes, errors, output and rate are of, when that is not the main one."""
+    cached: str = ""
+    """How many partitions took results of earlier jobs over: ``3 of 5``; empty when none did."""
 
     @property
     def finished(self) -> bool:

@@ -278,8 +278,20 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[_Argu
     "partitions": (_partitions, "list the partitions of a job", (_JOB, *_LISTING)),
     "sql": (
         asking.sql,
-        "ask in SQL (tables nodes, jobs, partitions, attempts, events, logs, results)",
-        ((("query",), {"metavar": "QUERY", "help": "a SELECT, in quotation marks"}), *_LISTING),
+        "ask in SQL (tables nodes, jobs, partitions, attempts, events, logs, results; and files: FROM 'a.parquet')",
+        (
+            (("query",), {"metavar": "QUERY", "help": "a SELECT, in quotation marks"}),
+            (
+                ("--param",),
+                {
+                    "metavar": "NAME=VALUE",
+                    "action": "append",
+                    "default": [],
+                    "help": "the value of :name in the query: a number, true, false, null or a text; may be repeated",
+                },
+            ),
+            *_LISTING,
+        ),
     ),
     "cancel": (
         acting.cancel,

@@ -13,6 +13,9 @@ from nbcluster.depot.spool import SpoolFile
 from nbcluster.records import Claim, Reference
 from nbcluster.store.transport import Blob, Sealed
 
+ROWS = 3
+"""Where the rows for a table stand among the blobs of an outcome: after values, errors and seconds."""
+
 CANCELLED = "cancelled"
 """The death of a child that was told to stop its partition."""
 TIMED_OUT = "timed out"
@@ -118,17 +121,26 @@ class Need:
 
 
 def with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
-    """The blobs of an outcome whose values lie in the file that the child was given for them."""
+    """The blobs of an outcome whose values, or rows, lie in the file that the child was given for them."""
+    filed = (head.get("rows") or {}).get("filed")
+    if filed is not None:
+        return (*blobs[:ROWS], Filed(_there(call, int(filed)), int(filed), b""), *blobs[ROWS + 1 :])
     if "file" not in head:
         return tuple(blobs)
-    told, room = head["file"], call.room
+    told = head["file"]
     size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
-    if room is None or len(digest) != hashlib.sha256().digest_size:
+    if len(digest) != hashlib.sha256().digest_size:
         raise ValueError("a file that nobody asked for")
-    found = os.lstat(room.path)
+    return (Filed(_there(call, size), size, digest), *blobs[1:])
+
+
+def _there(call: Call, size: int) -> SpoolFile:
+    if call.room is None:
+        raise ValueError("a file that nobody asked for")
+    found = os.lstat(call.room.path)
     if not stat.S_ISREG(found.st_mode) or found.st_size != size:
         raise ValueError("a file that is not as it says")
-    return (Filed(room, size, digest), *blobs[1:])
+    return call.room
 
 
 def death_by(code: int) -> str:

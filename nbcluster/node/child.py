@@ -144,7 +144,7 @@ def _run(
                 run.go_on_from(kept)
                 run.call(shipped.function, inputs, head["items"], interrupt)
                 if shipped.into is not None:
-                    run.make_rows(shipped.into, head["rows_form"], head["max_result"])
+                    run.make_rows(shipped.into, head)
         finally:
             interrupt.armed = False
             set_current(None)
@@ -252,18 +252,18 @@ class _Run:
         if len(self._raised) < _TYPES_TOLD:
             self._raised.setdefault(names[0], names)
 
-    def make_rows(self, into: Any, form: str, limit: int) -> None:
+    def make_rows(self, into: Any, head: dict[str, Any]) -> None:
         """Make the values of a complete partition rows of its table; one that is not complete keeps its values."""
         from nbcluster.node.tabling import REFUSED, tabled
 
         if self._exit_code != "COMPLETED":
             return
         try:
-            made = tabled(into, self._values, form, limit)
+            room, large = head.get("room"), head.get("large", 0)
+            made = tabled(into, self._values, head["rows_form"], head["max_result"], room, large)
         except Exception as error:  # values are strangers' objects, and may raise whatever they like
-            self._refuse(
-                dict.fromkeys(range(len(self._values)), f"its rows cannot be read: {summary(error)}"), "FAILED"
-            )
+            why = f"its rows cannot be read: {summary(error)}"
+            self._refuse(dict.fromkeys(range(len(self._values)), why), "FAILED")
             return
         if made.complaints:
             self._refuse(made.complaints, REFUSED, "FAILED")
@@ -293,8 +293,9 @@ class _Run:
         }
         parts = [b"", json.dumps(self._errors).encode(), self._seconds.tobytes()]
         if self._rows is not None:
-            head["rows"] = {"columns": self._rows.columns, "count": self._rows.count}
+            head["rows"] = {"columns": self._rows.columns, "count": self._rows.count, "filed": self._rows.filed}
             parts.append(self._rows.body)
+            room = None if self._rows.filed is not None else room
         if room is None or body.size <= large:
             return head, [body.body(), *parts[1:]]
         try:

@@ -11,9 +11,10 @@ from typing import Any
 
 from nbcluster.errortext import storable
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome, Stored
+from nbcluster.node.calls import CANCELLED, ROWS, TIMED_OUT, Filed, Outcome, Stored
 from nbcluster.node.pacing import retry_pause
 from nbcluster.records import Claim, Finish, Result, TableRows
+from nbcluster.rows.kinds import SPOKEN
 from nbcluster.signing import Signer, result_digests, sign_cached
 from nbcluster.statements import read_statements
 from nbcluster.store.partitions import checkpoints
@@ -45,7 +46,7 @@ def finish_for(
         if stop is not StopRequest.NONE:
             return finish
         return _again(finish, _raised(outcome.head), signer, chance, keep="again" not in outcome.head)
-    except (KeyError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
+    except (LookupError, TypeError, ValueError) as error:  # a child runs strangers' code, and so may say anything
         message = f"the child process answered nonsense ({type(error).__name__})"
         return Finish(claim, PartitionStatus.FAILED, ExitCode.FAILED, message, failed_items=claim.items)
 
@@ -63,7 +64,7 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         exit_code = ExitCode.FAILED
     result = None
     if outcome.blobs:
-        values, (errors, seconds, *_) = outcome.blobs[0], _plain(outcome.blobs[1:])
+        values, (errors, seconds) = outcome.blobs[0], _plain(outcome.blobs[1:ROWS])
         text = errors.decode()
         json.loads(text)
         kept, digest, reference = b"", b"", None
@@ -111,7 +112,10 @@ def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:
     if told is None:
         return None
     columns = tuple((str(name), str(kind)) for name, kind in told["columns"])
-    return TableRows(columns, int(told["count"]), _plain(outcome.blobs[3:])[0])
+    if strange := [kind for _, kind in columns if kind not in SPOKEN]:
+        raise ValueError(f"a column of the kind {strange[0]}")
+    body = outcome.blobs[ROWS]
+    return TableRows(columns, int(told["count"]), body.file if isinstance(body, Filed) else _plain((body,))[0])
 
 
 def _for_others(claim: Claim, signer: Signer) -> bytes | None:

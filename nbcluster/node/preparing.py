@@ -60,7 +60,8 @@ class Preparing:
         if not self._children:
             return call
         transport = self._store.transport
-        return replace(call, room=transport.room(step.values_at), large=transport.large)
+        at = step.values_at if step.into_table is None else None  # rows go through this node
+        return replace(call, room=transport.room(at), large=transport.large)
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""

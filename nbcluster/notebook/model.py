@@ -189,6 +189,8 @@ def _facts(snapshot: JobSnapshot) -> str:
     said.append(clean(snapshot.strategy.replace("_", " ")))
     if not snapshot.transferable:
         said.append("not transferable")
+    if snapshot.cached:
+        said.append(f"{clean(snapshot.cached, 60)} partitions from the cache")
     return " \N{MIDDLE DOT} ".join(said)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Handle(ABC):
     """A part that names data without holding it: a few words and numbers, whatever the data's size."""
+
+    settled: ClassVar[bool] = True
+    """Whether the data behind it is the same whenever its identity is."""
 
     @property
     @abstractmethod

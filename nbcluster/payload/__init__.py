@@ -94,7 +94,7 @@ def pack_function(
     with by_value(shipped):
         try:
             sources = dict(cell_sources(function)) | texts_of(shipped)
-            return dump(Shipped(function, sources, shipped, into), max_capture)
+            return pack(Shipped(function, sources, shipped, into), max_capture).body()
         except OverLimit:
             raise TooLarge(largest_capture(function, max_capture)) from None
         except Exception as error:

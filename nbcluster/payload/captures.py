@@ -139,7 +139,10 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
 
 def largest_capture(function: Callable[..., Any], limit: int) -> str:
     """Which captured object makes a function too large to travel."""
-    cure = "pass it through a file or a database instead, or raise the limit with max_capture (--max-capture 2GB)"
+    cure = (
+        "share it instead (big = nc.share(...), then big.value in the function), or raise the limit with max_capture "
+        "(--max-capture 2GB)"
+    )
     largest = next(iter(captures_of(function, limit)), None)
     if largest is None:
         return f"the function is larger than max_capture ({format_size(limit)}); {cure}"

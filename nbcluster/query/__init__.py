@@ -14,7 +14,8 @@ are read, and where it says ``job = 3``, ``name = '...'``, ``state = 'FAILED'`` 
   message, value.  Values are texts as they are, or JSON (``value::DOUBLE``, ``value->>'$.key'``; a frame is an object
   of its columns).  They are checked and unpickled, as by ``frame()``, only for a query that needs ``value``.
 
-Besides these: every DataFrame that the caller can name, every DataFrame given as a parameter, and files:
+Besides these: every DataFrame that the caller can name, every DataFrame given as a parameter, your own tables in the
+cluster's database (those that ``into=`` fills; of them too only the columns that are needed), and files:
 ``FROM 'data/*.parquet'``, ``FROM read_csv('flights.csv')``, ``FROM read_json(...)``, relative to the working directory.
 Nothing is written, no option is set and no extension is loaded, whatever a query says.
 """
@@ -22,6 +23,7 @@ Nothing is written, no option is set and no extension is loaded, whatever a quer
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,13 +33,15 @@ import duckdb
 
 from nbcluster import frames
 from nbcluster.errors import InputError
-from nbcluster.query import complaints, tables, wanted
-from nbcluster.query.statement import Statement, check, check_parameters, parsed
+from nbcluster.query import complaints, tables
+from nbcluster.query.statement import Statement, bindable, check, check_parameters, parsed
+from nbcluster.query.wanted import of_plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nbcluster.api import Cluster
+    from nbcluster.store.stepnames import Wanted
 
 __all__ = ["ask", "parsed"]
 
@@ -51,6 +55,8 @@ _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 # What is known about tables without rows must not take them out of a plan.
 _PLANNING = "SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
 _RUNNING = "RESET disabled_optimizers; SET lock_configuration = true"
+
+_LISTING = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\b", re.IGNORECASE)
 
 
 def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: Callable[[str], Any]) -> pd.DataFrame:
@@ -87,8 +93,9 @@ class _Question:
         self._cluster = cluster
         self._statement = statement
         self._namespace = namespace
-        self._given = {name: value for name, value in parameters.items() if not frames.is_frame(value)}
+        self._given = {name: bindable(value) for name, value in parameters.items() if not frames.is_frame(value)}
         self._own = {name: value for name, value in parameters.items() if frames.is_frame(value)}
+        self._outlined: dict[str, tables.Table] = {}
         self.ahead = 0
         """Bytes by which what DuckDB has been given is ahead of the query."""
 
@@ -99,58 +106,70 @@ class _Question:
         check_parameters(self._statement, self._given)
         needs = self._needs()
         for name, needed in needs.items():
-            if needed is not None:
-                self._connection.execute(f'DROP TABLE "{name}"')
-                tables.fill(self._connection, self._cluster, name, needed)
+            self._connection.execute(f"DROP TABLE {tables.quoted(name)}")
+            self._fill(name, needed)
         self._connection.execute(_RUNNING)
         try:
             return _frame(self._run(self._statement.text))
         except duckdb.Error as error:
             if tables.NOT_READ not in str(error):
                 raise
-        for name, needed in needs.items():  # the plan was misread: slow, and right
-            if needed is not None:
-                tables.fill(self._connection, self._cluster, name, wanted.everything(tables.TABLES[name].columns))
+        for name in needs:  # the plan was misread: slow, and right
+            self._fill(name, None)
         return _frame(self._run(self._statement.text))
 
-    def _needs(self) -> dict[str, wanted.Wanted | None]:
-        """What the plan of the question needs of the cluster's large tables; all others are there afterwards."""
+    def _fill(self, name: str, needed: Wanted | None) -> None:
+        tables.fill(self._connection, name, self._outlined[name], self._cluster, needed)
+
+    def _needs(self) -> dict[str, Wanted]:
+        """What the plan of the question needs of the large tables; what it does not need are outlines afterwards."""
         start = self._statement.question_at
         self.ahead = len(_EXPLAIN) - len(self._statement.text[:start].encode())
-        outlined: dict[str, Any] = {}
         met: set[str] = set()
+        if _LISTING.match(self._statement.text, start):
+            met.update(tables.FRAMES, tables.TABLES)
+            for name in sorted(met):
+                self._provide(name)
         while True:
             try:
                 told = self._run(_EXPLAIN + self._statement.text[start:]).fetchall()
                 break
             except duckdb.CatalogException as error:
-                name = complaints.missing_table(error)
-                if name is None or name in met:
+                missing = complaints.missing_table(error)
+                if missing is None or missing in met:
                     raise
-                met.add(name)
-                if self._provide(name):
-                    outlined[name.lower()] = tables.TABLES[name.lower()].columns
+                met.add(missing)
+                self._provide(missing)
         self.ahead = 0
-        return wanted.of_plan(told[0][1], outlined)
+        columns = {name: table.columns for name, table in self._outlined.items()}
+        return {name: needed for name, needed in of_plan(told[0][1], columns).items() if needed is not None}
 
-    def _provide(self, name: str) -> bool:
-        """Have a table of that name; whether it is only an outline so far.  Raises InputError when there is none."""
-        known = name.lower()
-        frame = self._own.get(name)
-        if frame is None and known in tables.TABLES:
-            tables.outline(self._connection, known)
-            return True
-        if frame is None:
-            make = tables.FRAMES.get(known)
-            frame = self._namespace(name) if make is None else make(self._cluster)
-        if not frames.is_frame(frame):
+    def _provide(self, name: str) -> None:
+        """Have a table of that name: a frame as it is, others as outlines.  Raises InputError when there is none."""
+        frame, table = self._found(name)
+        if table is not None:
+            self._outlined[name.lower()] = table
+            tables.outline(self._connection, name.lower(), table)
+        elif frame is not None:
+            self._connection.register(name, frame)
+        else:
             there = ", ".join([*tables.FRAMES, *tables.TABLES, *self._own])
             raise InputError(
-                f"SQL: there is no table {name}; there are {there}, frames by the names of their variables, and files "
-                "by their paths in quotation marks, as in FROM 'data/*.parquet'"
+                f"SQL: there is no table {name}; there are {there}, frames by the names of their variables, your own "
+                "tables in this database, and files by their paths in quotation marks, as in FROM 'data/*.parquet'"
             )
-        self._connection.register(name, frame)
-        return False
+
+    def _found(self, name: str) -> tuple[Any, tables.Table | None]:
+        """What a name means, first wins: a frame that was given, a table of ours, a variable, a table of theirs."""
+        known = name.lower()
+        if name in self._own:
+            return self._own[name], None
+        if known in tables.FRAMES:
+            return tables.FRAMES[known](self._cluster), None
+        if known in tables.TABLES:
+            return None, tables.TABLES[known]
+        frame = self._namespace(name)
+        return (frame, None) if frames.is_frame(frame) else (None, tables.own(self._cluster, name))
 
     def _run(self, text: str) -> duckdb.DuckDBPyConnection:
         bound = {name: self._given[name] for name in self._statement.parameters}

@@ -20,6 +20,11 @@ def sentence(error: duckdb.Error, query: str, ahead: int = 0) -> str:
     told = _told(error)
     if not told:
         return f"SQL: {' '.join(str(error).split())[:400]}"
+    if told.get("exception_type") == "Missing Extension":
+        return (
+            f"SQL: {str(told['exception_message']).splitlines()[0].rstrip('.')}, and queries load none: "
+            "copy the file to where this machine sees it as a path"
+        )
     said = str(told["exception_message"]).strip().rstrip("!.").splitlines()
     hint = (
         f" ({said[1][0].lower()}{said[1][1:]})"
@@ -30,9 +35,9 @@ def sentence(error: duckdb.Error, query: str, ahead: int = 0) -> str:
 
 
 def _told(error: duckdb.Error) -> dict[str, Any]:
-    """What DuckDB says of an error: JSON behind its kind."""
+    """What DuckDB says of an error: JSON, mostly behind its kind."""
     try:
-        told: dict[str, Any] = json.loads(str(error).partition(": ")[2])
+        told: dict[str, Any] = json.loads(str(error)[str(error).index("{") :])
     except ValueError:
         return {}
     return told

@@ -83,7 +83,16 @@ def check_parameters(statement: Statement, given: Mapping[str, Any]) -> None:
     missing = sorted(statement.parameters - set(given))
     if missing:
         name = missing[0]
-        raise InputError(f'SQL: the query has :{name}, and nothing was given for it; write sql("...", {name}=...)')
+        raise InputError(
+            f'SQL: the query has :{name}, and nothing was given for it; write sql("...", {name}=...), '
+            f"or --param {name}=... on a command line"
+        )
+
+
+def bindable(value: Any) -> Any:
+    """A parameter's value as DuckDB takes it: numbers, arrays and columns of numpy and pandas as Python's own."""
+    listed = getattr(value, "tolist", None)
+    return listed() if callable(listed) else value
 
 
 def _check_parts(connection: duckdb.DuckDBPyConnection, question: str) -> None:

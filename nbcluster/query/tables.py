@@ -10,6 +10,7 @@ import duckdb
 
 from nbcluster import frames
 from nbcluster.query import values
+from nbcluster.query.wanted import everything
 from nbcluster.store import asking
 from nbcluster.store.bulk import MISSING, Columns, Kind
 from nbcluster.store.stepnames import Wanted
@@ -38,9 +39,9 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of rows: its columns, and how those that are wanted are read."""
+    """A table of rows: its columns (of a kind, or of an SQL type), and how those that are wanted are read."""
 
-    columns: Mapping[str, Kind]
+    columns: Mapping[str, Kind | str]
     read: Callable[[Cluster, Wanted], Columns]
 
 
@@ -61,24 +62,51 @@ FRAMES: dict[str, Callable[[Cluster], pd.DataFrame]] = {"nodes": lambda cluster:
 """Tables that are short: they are read as a whole."""
 
 
-def outline(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def own(cluster: Cluster, name: str) -> Table | None:
+    """A table of the user's in the cluster's database, if there is one of that name."""
+    columns = cluster.store.asking.own.columns(name)
+    if columns is None:
+        return None
+    return Table(columns, lambda cluster, wanted: cluster.store.asking.own.read(name, wanted.columns))
+
+
+def outline(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:
     """Make a table with all columns and no rows."""
-    listed = ", ".join(f'"{column}" {_TYPES[kind]}' for column, kind in TABLES[name].columns.items())
-    connection.execute(f'CREATE TABLE "{name}" ({listed})')
+    listed = ", ".join(f"{quoted(column)} {_type(kind)}" for column, kind in table.columns.items())
+    connection.execute(f"CREATE TABLE {quoted(name)} ({listed})")
 
 
-def fill(connection: duckdb.DuckDBPyConnection, cluster: Cluster, name: str, wanted: Wanted) -> None:
-    """Put a view of what is wanted in the place of an outline, or of an earlier view."""
-    table = TABLES[name]
+def fill(
+    connection: duckdb.DuckDBPyConnection, name: str, table: Table, cluster: Cluster, wanted: Wanted | None
+) -> None:
+    """Put a view of what is wanted (None: everything) in the place of an outline, or of an earlier view."""
+    wanted = everything(table.columns) if wanted is None else wanted
     found = table.read(cluster, wanted)
     arrays = {column: found.arrays[column] for column in table.columns if column in wanted.columns}
     connection.register(f"{name} as read", arrays or {"nothing": _zeros(found.rows)})
-    shown = [
-        (_SHOWN[kind].format(f'"{column}"') if column in arrays else f"CAST(error('{NOT_READ}') AS {_TYPES[kind]})")
-        + f' AS "{column}"'
+    listed = ", ".join(
+        f"{_shown(column, kind) if column in arrays else _not_read(kind)} AS {quoted(column)}"
         for column, kind in table.columns.items()
-    ]
-    connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS SELECT {", ".join(shown)} FROM "{name} as read"')
+    )
+    connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS SELECT {listed} FROM {quoted(name + ' as read')}")
+
+
+def _type(kind: Kind | str) -> str:
+    return _TYPES[kind] if isinstance(kind, Kind) else kind
+
+
+def _shown(column: str, kind: Kind | str) -> str:
+    name = quoted(column)
+    return _SHOWN[kind].format(name) if isinstance(kind, Kind) else f"CAST({name} AS {kind})"
+
+
+def _not_read(kind: Kind | str) -> str:
+    return f"CAST(error('{NOT_READ}') AS {_type(kind)})"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _zeros(rows: int) -> Any:

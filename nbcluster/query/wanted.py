@@ -40,12 +40,13 @@ def _wanted(name: str, scans: list[dict[str, Any]], columns: Collection[str], pl
     if not scans:
         # Gone from the plan; or there in a way that is not understood.
         return everything(columns) if re.search(rf"\b{name}\b", plan) else None
-    words: set[str] = set()
-    for told in scans:
-        words |= {word for text in _texts(told) for word in _WORD.findall(text)}
+    texts = [text for told in scans for text in _texts(told)]
+    words = {word for text in texts for word in _WORD.findall(text)}
+    # A name of several words is looked for as it is.
+    words |= {name for name in columns if not _WORD.fullmatch(name) and any(name in text for text in texts)}
     # What is read twice may be asked for different rows.
     conditions = tuple(_conditions(scans[0].get("Filters"))) if len(scans) == 1 else ()
-    return Wanted(words & frozenset(columns), conditions)
+    return Wanted(frozenset(columns) & words, conditions)
 
 
 def _scans(nodes: Any) -> Iterator[tuple[str, dict[str, Any]]]:

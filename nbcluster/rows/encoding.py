@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-import re
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from nbcluster.errors import InputError, TooLarge
 from nbcluster.rows import kinds
@@ -17,36 +18,93 @@ from nbcluster.rows.shaping import Shape
 COPY, AS_JSON = "copy", "json"
 """Text for PostgreSQL's COPY; a line for each block, with a JSON list of columns."""
 
+Body = bytes | os.PathLike[str]
+"""Rows: themselves, or the file that they are in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The rows of a partition: (name, kind) of each column, how many rows, and their bytes."""
+    """The rows of a partition: (name, kind) of each column, how many rows, and their bytes.
+
+    ``filed`` is how many bytes went into a file instead; None when ``body`` has them all.
+    """
 
     columns: tuple[tuple[str, str], ...]
     count: int
     body: bytes
+    filed: int | None = None
 
 
-def encode(shape: Shape, form: str, limit: int) -> Encoded:
-    """The bytes of these rows.  Raises InputError naming a column, or TooLarge above ``limit`` bytes."""
+def encode(shape: Shape, form: str, limit: int, room: str | None = None, large: int = 0) -> Encoded:
+    """The bytes of these rows; those of more than ``large`` bytes go into the file ``room``, if there is one.
+
+    Raises InputError naming a column, TooLarge above ``limit`` bytes, and OSError when the file cannot be written.
+    """
     block_of = _FORMS[form]
     found: list[dict[str, None]] = [{} for _ in shape.names]
-    parts: list[bytes] = []
-    size = 0
-    for block in shape.blocks():
-        for seen, (kind, _) in zip(found, block, strict=True):
-            seen[kind] = None
-        parts.append(block_of(shape.names, block))
-        size += len(parts[-1])
-        if size > limit:
-            raise TooLarge("the rows are larger than max_result; make the partitions smaller, or raise max_result")
-    together = [kinds.together(name, seen) for name, seen in zip(shape.names, found, strict=True)]
-    return Encoded(tuple(zip(shape.names, together, strict=True)), sum(shape.counts), b"".join(parts))
+    with _Kept(room, large) as kept:
+        for block in shape.blocks():
+            for seen, (kind, _) in zip(found, block, strict=True):
+                seen[kind] = None
+            kept.add(block_of(shape.names, block))
+            if kept.size > limit:
+                raise TooLarge("the rows are larger than max_result; make the partitions smaller, or raise max_result")
+        together = [kinds.together(name, seen) for name, seen in zip(shape.names, found, strict=True)]
+        columns = tuple(zip(shape.names, together, strict=True))
+        return Encoded(columns, sum(shape.counts), kept.body(), kept.size if kept.filed else None)
+
+
+class _Kept:
+    """Bytes in memory, and in a file from ``large`` bytes on.  The file goes when the block ends with an error."""
+
+    def __init__(self, room: str | None, large: int) -> None:
+        self._room = room
+        self._large = large
+        self._parts: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    @property
+    def filed(self) -> bool:
+        """Whether the bytes are in the file."""
+        return self._file is not None
+
+    def add(self, part: bytes) -> None:
+        """One more piece."""
+        self._parts.append(part)
+        self.size += len(part)
+        if self._room is not None and self.size > self._large:
+            if self._file is None:
+                self._file = open(os.open(self._room, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")  # noqa: SIM115
+            self._file.writelines(self._parts)
+            self._parts.clear()
+
+    def body(self) -> bytes:
+        """What is in memory; nothing, when all is in the file."""
+        if self._file is not None:
+            self._file.flush()
+        return b"".join(self._parts)
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._file is not None and self._room is not None:
+            try:
+                self._file.close()
+            finally:
+                if kind is not None:
+                    os.unlink(self._room)
+
+
+def opened(body: Body) -> IO[bytes]:
+    """The bytes of rows, to be read from their beginning."""
+    return io.BytesIO(body) if isinstance(body, bytes) else open(body, "rb")
 
 
 # --- COPY ------------------------------------------------------------------------------
 
-_SPECIAL = re.compile(r"[\\\t\n\r]")
+_SPECIAL = "\\\t\n\r"
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NOTHING = "\\N"
 
@@ -59,13 +117,20 @@ def _copy_block(names: Sequence[str], block: Sequence[Plain]) -> bytes:
 
 def _written(kind: str, values: list[Any]) -> list[str]:
     write = _WRITERS.get(kind, str)
-    if None not in values:
+    whole = None not in values
+    if write is _escaped and not _needs_escapes("".join(values if whole else filter(None, values))):
+        return values if whole else [_NOTHING if one is None else one for one in values]
+    if whole:
         return list(map(write, values))
     return [_NOTHING if one is None else write(one) for one in values]
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_ESCAPED) if _SPECIAL.search(text) else text
+    return text.translate(_ESCAPED)
+
+
+def _needs_escapes(text: str) -> bool:
+    return any(letter in text for letter in _SPECIAL)
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
@@ -89,17 +154,15 @@ def _in_base64(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
 
 
-def json_blocks(body: bytes, columns: Sequence[tuple[str, str]]) -> Iterator[list[tuple[Any, ...]]]:
+def json_blocks(body: Body, columns: Sequence[tuple[str, str]]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows again, block by block, as tuples."""
     packed = [place for place, (_, kind) in enumerate(columns) if kind == kinds.BYTES]
-    start = 0
-    while start < len(body):
-        end = body.index(b"\n", start) + 1
-        block = json.loads(body[start:end])
-        for place in packed:
-            block[place] = [None if one is None else base64.b64decode(one) for one in block[place]]
-        yield list(zip(*block, strict=True))
-        start = end
+    with opened(body) as lines:
+        for line in lines:
+            block = json.loads(line)
+            for place in packed:
+                block[place] = [None if one is None else base64.b64decode(one) for one in block[place]]
+            yield list(zip(*block, strict=True))
 
 
 _FORMS: dict[str, Callable[[Sequence[str], Sequence[Plain]], bytes]] = {COPY: _copy_block, AS_JSON: _json_block}

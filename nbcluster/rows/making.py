@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from nbcluster.errors import InputError
 from nbcluster.rows import kinds
-from nbcluster.rows.encoding import json_blocks
+from nbcluster.rows.encoding import Body, json_blocks, opened
 from nbcluster.rows.target import TableName
 
 LOOSE = {"sqlite"}
@@ -173,7 +173,10 @@ def _listed(there: Sequence[TableColumn]) -> str:
 # --- filling ---------------------------------------------------------------------------
 
 
-def insert_json(connection: Connection, name: TableName, columns: Columns, targets: Sequence[str], body: bytes) -> None:
+_PIECE = 1 << 18
+
+
+def insert_json(connection: Connection, name: TableName, columns: Columns, targets: Sequence[str], body: Body) -> None:
     """Insert rows that travelled as JSON, many at a time."""
     mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[connection.dialect.paramstyle]
     marks = ", ".join([mark] * len(targets))
@@ -182,7 +185,7 @@ def insert_json(connection: Connection, name: TableName, columns: Columns, targe
         connection.exec_driver_sql(statement, rows)
 
 
-def insert_copy(connection: Connection, name: TableName, targets: Sequence[str], bodies: Sequence[bytes]) -> None:
+def insert_copy(connection: Connection, name: TableName, targets: Sequence[str], bodies: Sequence[Body]) -> None:
     """Hand rows to PostgreSQL as they travelled, by COPY in the connection's transaction."""
     import psycopg
 
@@ -192,8 +195,9 @@ def insert_copy(connection: Connection, name: TableName, targets: Sequence[str],
     try:
         with driver.cursor().copy(statement) as copy:
             for body in bodies:
-                for piece in _pieces(body):
-                    copy.write(piece)
+                with opened(body) as file:
+                    while piece := file.read(_PIECE):
+                        copy.write(piece)
     except psycopg.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
         lost = bool(driver.closed)
         raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=lost) from error
@@ -208,15 +212,3 @@ def quoted(connection: Connection, name: TableName) -> str:
 
 def _names(connection: Connection, names: Sequence[str]) -> str:
     return ", ".join(map(connection.dialect.identifier_preparer.quote_identifier, names))
-
-
-_PIECE = 1 << 18
-
-
-def _pieces(body: bytes) -> Iterator[bytes | memoryview]:
-    if len(body) <= _PIECE:
-        yield body
-        return
-    whole = memoryview(body)
-    for start in range(0, len(body), _PIECE):
-        yield bytes(whole[start : start + _PIECE])

@@ -17,6 +17,8 @@ Plain = tuple[str, list[Any]]
 """The kind of a column, and its values as they travel; None for what is missing."""
 
 _LARGEST = 2**63
+_WRITTEN, _PLACE_OF_T = 26, 10
+"""Letters of 2024-01-31T12:00:00.000000, and where its T is."""
 _EXACT = 2.0**53
 """From here on a float is always whole, which says nothing."""
 
@@ -78,13 +80,21 @@ def _moments(values: Any) -> Plain:
     import numpy as np
 
     missing = np.isnat(values)
-    texts = [one.replace("T", " ") for one in np.datetime_as_string(values, unit="us").tolist()]
+    texts = _with_spaces(np.datetime_as_string(values, unit="us"))
     for place in np.flatnonzero(missing).tolist():
         texts[place] = None
     if missing.all() and len(values):
         return kinds.NAT, texts
     midnight = bool(np.all((values == values.astype("datetime64[D]"))[~missing]))
     return (kinds.DAY if midnight else kinds.MOMENT), texts
+
+
+def _with_spaces(written: Any) -> list[Any]:
+    """Texts of times with a space in place of the T."""
+    if not len(written) or written.dtype.itemsize != _WRITTEN * 4:  # years of other than four digits
+        return [one.replace("T", " ") for one in written.tolist()]
+    written.view("U1").reshape(len(written), _WRITTEN)[:, _PLACE_OF_T] = " "
+    return written.tolist()  # type: ignore[no-any-return]  # of numpy's
 
 
 def _spans(values: Any) -> Plain:

@@ -40,6 +40,7 @@ class Snapshots:
         self._lock = threading.Lock()
         self._watches: dict[int, StepWatch] = {}
         self._several_steps: bool | None = None
+        self._cached: str | None = None
 
     def take(self) -> JobSnapshot:
         """Read what the view needs: a handful of statements with small answers, whatever the job's size."""
@@ -61,6 +62,8 @@ class Snapshots:
     ) -> JobSnapshot:
         store, job = self._store, self._job
         progress, nodes = main.progress(standing), store.nodes.observed()
+        if self._cached is None:
+            self._cached = store.standings.cached(job.job_execution_id)
         works = told.works if not standing.paused else [_resting(work) for work in told.works]
         return JobSnapshot(
             job_id=job.job_execution_id,
@@ -95,6 +98,7 @@ class Snapshots:
             log_partition=None if told.log is None else told.log[0],
             rate=pace_of_all(works),
             told=_part(steps, self._job, told),
+            cached=self._cached,
         )
 
     def _steps(self) -> list[StepRow]:

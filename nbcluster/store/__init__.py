@@ -31,6 +31,7 @@ from nbcluster.store.nodes import NodeRegistry
 from nbcluster.store.outcomes import Outcomes
 from nbcluster.store.overviews import Overviews
 from nbcluster.store.partitions import Checkpoints, Claims, Finishes, Releases, Reports
+from nbcluster.store.past import PastViews
 from nbcluster.store.presence import Presence, presence_for
 from nbcluster.store.shared import SharedInputs
 from nbcluster.store.spans import Spans
@@ -78,6 +79,7 @@ class Store:
     history: History
     spans: Spans
     asking: Asking
+    past: PastViews
     steps: StepViews
     wakeup: Wakeup
     presence: Presence
@@ -206,6 +208,7 @@ def open_store(
         history=History(database),
         spans=Spans(database),
         asking=Asking(database),
+        past=PastViews(database),
         steps=StepViews(database),
         wakeup=wakeup,
         presence=presence,

@@ -15,6 +15,7 @@ from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.store import bulk
 from nbcluster.store.bulk import MISSING, Columns, Field, Kind, Source
 from nbcluster.store.engine import BULK, Database
+from nbcluster.store.owntables import OwnTables
 from nbcluster.store.stepnames import ABOUT_STEPS, StepNames, Wanted, looked_up
 from nbcluster.store.tables import attempts, events, logs, partitions, step_execution
 
@@ -91,6 +92,7 @@ class Asking:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.own = OwnTables(database)
 
     def partitions(self, wanted: Wanted) -> Columns:
         """Every partition."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, func, select, type_coerce
@@ -24,7 +25,7 @@ MISSING = -(2**62)
 """What stands for NULL among whole numbers and times: nothing that is counted or measured here comes near."""
 
 _ROWS = 1_000
-"""Rows that a driver gives at once: few enough to stay in the processor's cache."""
+"""Rows that become arrays at once: few enough to stay in the processor's cache."""
 
 
 class Kind(Enum):
@@ -118,17 +119,19 @@ def row_by_row(connection: Connection, source: Source, fields: Sequence[Field]) 
         *(func.coalesce(type_coerce(one.expression, BigInteger), MISSING) if one.kind in whole else one.expression
           for one in fields)
     ).select_from(source.rows).where(*source.where)  # fmt: skip
-    # Past SQLAlchemy's rows, which cost more than all the rest.
+    for flat in flat_values(connection, statement, len(fields)):
+        yield [as_array(flat[place :: len(fields)], one.kind) for place, one in enumerate(fields)]
+
+
+def flat_values(connection: Connection, statement: Select[Any], width: int) -> Iterator[list[Any]]:
+    """The values of rows of so many columns, one row behind the other, in portions, as the driver gives them."""
+    # Past SQLAlchemy's rows, which cost more than all the rest.  A row is gone again before the next one comes, so that
+    # the garbage collector has nothing to look through.
     cursor: Any = connection.execute(statement).cursor
-    while rows := _next(connection, cursor, statement):
-        by_column = zip(*rows, strict=True)
-        yield [as_array(values, one.kind) for values, one in zip(by_column, fields, strict=True)]
-
-
-def _next(connection: Connection, cursor: Any, statement: Select[Any]) -> list[Any]:
+    values: Iterator[Any] = chain.from_iterable(cursor)
     driver: Any = connection.dialect.loaded_dbapi
     try:
-        found: list[Any] = cursor.fetchmany(_ROWS)
+        while flat := list(islice(values, _ROWS * width)):
+            yield flat
     except driver.Error as error:  # nobody has wrapped it yet
         raise DBAPIError.instance(str(statement), None, error, driver.Error) from error
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,23 +42,29 @@ class NodeRegistry:
         ``watched`` says that it holds its sign of life (see Presence) by now.
         """
         now = self._dialect.now()
-        self._database.write(
-            lambda connection: connection.execute(
-                insert(nodes).values(
-                    node_id=node.node_id,
-                    created_time=now,
-                    last_updated_time=now,
-                    status=NodeStatus.DRAINING if draining else NodeStatus.ACTIVE,
-                    host_identifier=node.host,
-                    pid=node.pid,
-                    slots=node.slots,
-                    python=node.python,
-                    version=node.version,
-                    labels=as_json(node.labels),
-                    watched=int(watched),
-                )
-            )
+        status = NodeStatus.DRAINING if draining else NodeStatus.ACTIVE
+        statement = insert(nodes).values(
+            node_id=node.node_id,
+            created_time=now,
+            last_updated_time=now,
+            status=status,
+            host_identifier=node.host,
+            pid=node.pid,
+            slots=node.slots,
+            python=node.python,
+            version=node.version,
+            labels=as_json(node.labels),
+            watched=int(watched),
         )
+        told: dict[str, Any] = {"state": status.value, "slots": node.slots, "host": node.host, "pid": node.pid}
+        told |= {"python": node.python, "version": node.version, "labels": list(node.labels)}
+
+        def work(connection: Connection) -> None:
+            connection.execute(statement)
+            # Its row goes with it: what it was is known afterwards from here.
+            self._events.record(connection, Phase.NODE_JOINED, node=node.node_id, detail=json.dumps(told))
+
+        self._database.write(work)
 
     def beat(self, node_id: str, busy: int, *, watched: bool = False, draining: bool = False) -> Beat:
         """Prove life, tell the load, and renew the lease of every job this node is master of.
@@ -85,6 +92,7 @@ class NodeRegistry:
             return Beat(False, None)
         # Told to drain, it stays so: also when it was thought lost meanwhile.
         draining = NodeStatus.DRAINING in (was, bound["expected"])
+        status = NodeStatus.DRAINING if draining else NodeStatus.ACTIVE
         connection.execute(
             update(nodes)
             .where(nodes.c.node_id == bound["me"], nodes.c.status == was)
@@ -92,9 +100,12 @@ class NodeRegistry:
                 last_updated_time=self._dialect.now(),
                 current_load=bound["busy"],
                 watched=bound["holds"],
-                status=NodeStatus.DRAINING if draining else NodeStatus.ACTIVE,
+                status=status,
             )
         )
+        if was != status:
+            phase = Phase.NODE_DRAINING if draining else Phase.NODE_RETURNED
+            self._events.record(connection, phase, node=bound["me"])
         leads = connection.execute(self._renew, bound).rowcount
         return Beat(True, NodeStatus(was), bool(leads))
 
@@ -119,11 +130,7 @@ class NodeRegistry:
             known = connection.execute(select(nodes.c.node_id).where(nodes.c.slots > 0)).scalars().all()
             meant = [node_id for node_id in known if name in (node_id, node_id.rsplit("-", 1)[0])]
             for node_id in meant:
-                connection.execute(
-                    update(nodes)
-                    .where(nodes.c.node_id == node_id, nodes.c.status.in_(node_sources(NodeStatus.DRAINING)))
-                    .values(status=NodeStatus.DRAINING)
-                )
+                self._drain(connection, node_id)
             self._database.announce(connection, [control_topic(node_id) for node_id in meant])
             return meant
 
@@ -131,15 +138,15 @@ class NodeRegistry:
 
     def drain(self, node_id: str) -> bool:
         """Say that a node takes no more work; False when its row is gone."""
-        return self._move(node_id, NodeStatus.DRAINING)
+        return self._database.write(lambda connection: self._drain(connection, node_id))
 
-    def _move(self, node_id: str, target: NodeStatus) -> bool:
-        statement = (
-            update(nodes)
-            .where(nodes.c.node_id == node_id, nodes.c.status.in_(node_sources(target)))
-            .values(status=target)
-        )
-        return bool(self._database.write(lambda connection: connection.execute(statement).rowcount))
+    def _drain(self, connection: Connection, node_id: str) -> bool:
+        possible = nodes.c.status.in_(node_sources(NodeStatus.DRAINING))
+        statement = update(nodes).where(nodes.c.node_id == node_id, possible).values(status=NodeStatus.DRAINING)
+        moved = bool(connection.execute(statement).rowcount)
+        if moved:
+            self._events.record(connection, Phase.NODE_DRAINING, node=node_id)
+        return moved
 
     def remove(self, connection: Connection, node_id: str) -> None:
         """An orderly end: the row goes at once."""

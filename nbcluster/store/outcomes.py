@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -24,10 +25,11 @@ class Outcomes:
         self._dialect = database.dialect
         self._cached = CachedResults(database)
 
-    def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool) -> list[StoredResult]:
+    def read(self, step_id: int, indexes: Sequence[int], *, arguments: bool, fetch: bool = True) -> list[StoredResult]:
         """The final partitions among ``indexes``, in order, with arguments if they are asked for.
 
-        Large values are not read: there is a reference in their place.
+        Large values are not read: there is a reference in their place.  Without ``fetch`` nothing is read that is not
+        in the rows themselves; ``fetched`` does that for one partition.
         """
         source = func.coalesce(partitions.c.result_of, partitions.c.step_execution_id)
         columns = [
@@ -56,9 +58,27 @@ class Outcomes:
             entries = self._cached.entries(connection, {row.cache_key for row in rows if _may_be_taken_over(row)})
             in_files = [row for row in rows if _in_a_file(row, arguments)]
             at = self._addresses(connection, in_files) if in_files else {}
-            return [_stored(connection, row, arguments, at, _taken_over(row, entries)) for row in rows]
+            return [_stored(connection, row, arguments, at, _taken_over(row, entries), fetch) for row in rows]
 
         return self._database.read(work)
+
+    def fetched(self, stored: StoredResult, *, values: bool) -> StoredResult:
+        """The same with its arguments and, if they are asked for, its values, where ``read`` did not fetch them."""
+        result, sent = stored.result, stored.arguments
+        name = result.unfetched if result is not None and values else None
+        sent_name = stored.arguments_unfetched
+        if name is None and sent_name is None:
+            return stored
+
+        def work(connection: Connection) -> list[bytes]:
+            return [b"" if one is None else payloads.get(connection, one) or b"" for one in (name, sent_name)]
+
+        body, sent_body = self._database.read(work)
+        if result is not None and name is not None:
+            result = replace(result, values=body, unfetched=None)
+        if sent is not None and sent_name is not None:
+            sent = replace(sent, body=sent_body)
+        return replace(stored, result=result, arguments=sent, arguments_unfetched=None)
 
     def _addresses(self, connection: Connection, rows: Sequence[Any]) -> dict[int, str | None]:
         """Where the steps that computed these results keep their large values."""
@@ -90,21 +110,28 @@ def _taken_over(row: Any, entries: dict[str, CachedEntry]) -> TakenOver | None:
 
 
 def _stored(
-    connection: Connection, row: Any, arguments: bool, at: Mapping[int, str | None], taken_over: TakenOver | None
+    connection: Connection,
+    row: Any,
+    arguments: bool,
+    at: Mapping[int, str | None],
+    taken_over: TakenOver | None,
+    fetch: bool,
 ) -> StoredResult:
     result = None
     if row.errors is not None:
         reference = _reference(row.payload_id, at.get(row.source), row.size)
         values = b"" if row.body is None else bytes(row.body)
-        if row.body is None and reference is None:
-            values = payloads.get(connection, row.payload_id) or b""
-        result = Result(values, row.errors, bytes(row.item_seconds), bytes(row.mac), reference)
-    sent = sent_at = None
+        later = row.payload_id if row.body is None and reference is None else None
+        if later is not None and fetch:
+            values, later = payloads.get(connection, later) or b"", None
+        result = Result(values, row.errors, bytes(row.item_seconds), bytes(row.mac), reference, unfetched=later)
+    sent = sent_at = sent_later = None
     if arguments:
         sent_at = _reference(row.arguments_payload, at.get(row.partition_id))
         body = b"" if row.arguments is None else bytes(row.arguments)
-        if row.arguments is None and sent_at is None:
-            body = payloads.get(connection, row.arguments_payload) or b""
+        sent_later = row.arguments_payload if row.arguments is None and sent_at is None else None
+        if sent_later is not None and fetch:
+            body, sent_later = payloads.get(connection, sent_later) or b"", None
         sent = Signed(body, bytes(row.arguments_mac))
     return StoredResult(
         index=row.partition_index,
@@ -120,6 +147,7 @@ def _stored(
         result=result,
         arguments=sent,
         arguments_reference=sent_at,
+        arguments_unfetched=sent_later,
         taken_over=taken_over,
     )
 

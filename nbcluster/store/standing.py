@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, func, select
 
-from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
+from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus, Phase
 from nbcluster.shown import Ended, Running, Standing, Tally
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.partitions.claim import CLAIMED
-from nbcluster.store.tables import job_execution, logs, partitions
+from nbcluster.store.tables import events, job_execution, logs, partitions
 
 _CANCELLED = partitions.c.exit_code == ExitCode.CANCELLED.value
 
@@ -83,6 +83,11 @@ class Standings:
             )
         return None
 
+    def cached(self, job_id: int) -> str:
+        """How many of its partitions took results over: ``3 of 5``; empty when none did.  Told when it was stored."""
+        rows = self._rows(_CACHED, {"job": job_id})
+        return str(rows[0][0]) if rows else ""
+
     def tally(self, step_id: int) -> Tally:
         """Every partition's letter, in order, and the sum of their items."""
         row = self._rows(_TALLY, {"step": step_id})[0]
@@ -108,6 +113,13 @@ class Standings:
     def _bound(self, step_id: int, indexes: Sequence[int]) -> dict[str, Any]:
         return {"step": step_id, "indexes": self._listed(indexes)}
 
+
+_CACHED = (
+    select(events.c.detail)
+    .where(events.c.job_execution_id == bindparam("job"), events.c.phase == Phase.CACHED.value)
+    .order_by(events.c.event_id)
+    .limit(1)
+)
 
 # The order of the inner one is that of the letters: string_agg and group_concat take rows as they come.
 _ROWS = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from sqlalchemy import Connection, insert, update
@@ -54,32 +55,40 @@ class Targets:
         having = sorted((finish for finish in finishes if finish.rows is not None), key=_target)
         for _, group in groupby(having, _target):
             together = list(group)
+            table = together[0].claim.step.into_table
             try:
-                self._write(connection, together)
+                with self._refusing(f"{_which(together)}: table {table} refused its rows, and none were written"):
+                    self._write(connection, together)
             except InputError as error:
-                raise TableRefused(f"{_which(together)}: {error}; none of its rows were written") from error
-            except DBAPIError as error:
                 self.forget(together)
-                if self._dialect.is_transient(error) or self._dialect.leads_nowhere(error):
-                    raise
-                raise TableRefused(
-                    f"{_which(together)}: table {together[0].claim.step.into_table} refused its rows, and none were "
-                    f"written: {self._dialect.said(error)}"
-                ) from error
+                raise TableRefused(f"{_which(together)}: {error}; none of its rows were written") from error
+            except TableRefused:
+                self.forget(together)
+                raise
 
     def execute(self, connection: Connection, finishes: Iterable[Finish]) -> None:
         """Execute the statements of partitions that this transaction has just made COMPLETED; raises as ``write``."""
         for finish in finishes:
             for statement in finish.statements:
-                try:
+                with self._refusing(
+                    f"partition {finish.claim.index}: its statement was refused, and nothing of it was written",
+                    f" ({statement.sql:.200})",
+                ):
                     self._dialect.execute(connection, statement)
-                except DBAPIError as error:
-                    if self._dialect.is_transient(error) or self._dialect.leads_nowhere(error):
-                        raise
-                    raise TableRefused(
-                        f"partition {finish.claim.index}: its statement was refused, and nothing of it was written: "
-                        f"{self._dialect.said(error)} ({statement.sql:.200})"
-                    ) from error
+
+    @contextlib.contextmanager
+    def _refusing(self, sentence: str, more: str = "") -> Iterator[None]:
+        """What the database refuses for good is TableRefused, with its words; so is what a child made up."""
+        try:
+            yield
+        except (InputError, DatabaseError):
+            raise
+        except DBAPIError as error:
+            if self._dialect.is_transient(error) or self._dialect.leads_nowhere(error):
+                raise
+            raise TableRefused(f"{sentence}: {self._dialect.said(error)}{more}") from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, OSError) as error:
+            raise TableRefused(f"{sentence}: {type(error).__name__}: {error}{more}") from error
 
     def forget(self, finishes: Iterable[Finish]) -> None:
         """Look at these tables anew before the next rows: somebody may have changed them."""

@@ -6,9 +6,10 @@ Nothing here opens a payload.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, select
 
 from nbcluster.lifecycle import FINAL, OPEN, JobStatus, PartitionStatus
 from nbcluster.records import JobRow, PartitionRow, Progress
@@ -61,9 +62,11 @@ class Views:
         """One job execution."""
         return next(iter(self._jobs(job_execution.c.job_execution_id == job_id, 1)), None)
 
-    def job_named(self, name: str) -> JobRow | None:
-        """The newest execution of that name."""
-        return next(iter(self._jobs(job_instance.c.job_name == name, 1)), None)
+    def job_named(self, name: str, until: datetime | None = None) -> JobRow | None:
+        """The newest execution of that name; with ``until`` the newest that had been submitted by then."""
+        where = job_instance.c.job_name == name
+        where = where if until is None else and_(where, job_execution.c.create_time <= until)
+        return next(iter(self._jobs(where, 1)), None)
 
     def jobs(self, *, running_only: bool, limit: int = 1000) -> list[JobRow]:
         """Executions, newest first."""

@@ -35,16 +35,13 @@ def keys_of(function: Callable[..., Any], mode: str, parts: Sequence[Part]) -> t
     """What each partition computes, as a digest; None where that cannot be told, which is logged."""
     code = identity.identified(function)
     if code.doubt:
-        log.warning("nothing is cached: the function holds a %s, which cannot be told from others", code.doubt)
+        log.warning("nothing is cached: the function holds %s", code.doubt)
         return (None,) * len(parts)
     same = (_FORMAT, PYTHON, mode, code.digest, _versions(payload.packages_of(function)))
     given = [identity.identified(part.value) for part in parts]
     doubts = [one.doubt for one in given if one.doubt]
     if doubts:
-        log.warning(
-            "%d of %d partitions are not cached: they hold a %s, which cannot be told from others",
-            len(doubts), len(parts), doubts[0],
-        )  # fmt: skip
+        log.warning("%d of %d partitions are not cached: they hold %s", len(doubts), len(parts), doubts[0])
     return tuple(None if one.doubt else identity.combined((*same, one.digest)) for one in given)
 
 

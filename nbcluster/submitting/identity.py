@@ -47,7 +47,7 @@ def of_inputs(source: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A digest, and the type of something in it that cannot be told from others of its type; mostly empty."""
+    """A digest, and something in it that it cannot be relied on for, in words; mostly empty."""
 
     digest: str
     doubt: str
@@ -59,7 +59,7 @@ def identified(value: Any) -> Identified:
     try:
         return Identified(walk.of(value).hex(), next(iter(walk.doubts), ""))
     except RecursionError:
-        return Identified("", f"{type(value).__name__} that is nested too deep")
+        return Identified("", f"a {type(value).__name__} that is nested too deep to be told from others")
 
 
 def combined(parts: Iterable[object]) -> str:
@@ -84,7 +84,7 @@ class _Identity:
         self._path: dict[int, int] = {}
         self._known: dict[int, tuple[Any, bytes]] = {}
         self.doubts: list[str] = []
-        """Types of what counts by its pickle or its type alone, for it cannot be taken apart."""
+        """What this digest does not tell from something else, in words."""
 
     def of(self, value: Any) -> bytes:
         if _is_flat(value):
@@ -209,13 +209,15 @@ class _Identity:
         return self._all("frame", value.index, told)
 
     def _handle(self, handle: Handle) -> bytes:
+        if not handle.settled:
+            self.doubts.append(f"{handle!r}, whose rows may change unseen")
         return self._all("handle", type(handle).__qualname__, handle.identity())
 
     def _object(self, value: Any) -> bytes:
         """Anything else by what it is made from; by its pickle where it cannot be taken apart."""
         parts = payload.reduced(value)
         if parts is None:
-            self.doubts.append(type(value).__qualname__)
+            self.doubts.append(_indistinct(type(value).__qualname__))
             return _opaque(value)
         if isinstance(parts, str):
             return self._importable(getattr(value, "__module__", None) or "", parts)
@@ -245,6 +247,10 @@ _DESCRIBED: tuple[tuple[Any, _Describe], ...] = (
     ((set, frozenset), _Identity._set),
     ((bytearray, memoryview, payload.Buffer), _Identity._buffer),
 )
+
+
+def _indistinct(kind: str) -> str:
+    return f"a {kind}, which cannot be told from others"
 
 
 def _opaque(value: Any) -> bytes:

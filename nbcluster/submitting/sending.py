@@ -24,20 +24,22 @@ class Sent:
         self._references: list[Reference] = []
 
     def send(self, several: Sequence[payload.Packed | None], at: str | None) -> list[str | None]:
-        """Store those of these arguments that are large; gives the reference to each, None for the others."""
-        sizes = [0 if packed is None else packed.size for packed in several]
-        if max(sizes, default=0) <= self.store.transport.large:
+        """Store those of these arguments that are large, equal ones once; gives the reference to each."""
+        limit = self.store.transport.large
+        large = [packed for packed in several if packed is not None and packed.size > limit]
+        if not large:
             return [None] * len(several)
         with ThreadPoolExecutor(_AT_ONCE, "nbcluster-send") as pool:
             try:
-                return list(pool.map(lambda packed: self._send(packed, at), several))
+                different = {one.digest: one for one in pool.map(_hashed, large)}
+                stored = pool.map(lambda packed: self._send(packed, at), different.values())
+                names = dict(zip(different, stored, strict=True))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return [None if one is None or one.size <= limit else names[one.digest] for one in several]
 
-    def _send(self, packed: payload.Packed | None, at: str | None) -> str | None:
-        if packed is None or packed.size <= self.store.transport.large:
-            return None
+    def _send(self, packed: payload.Packed, at: str | None) -> str:
         name = self.store.transport.put(packed, at)
         self._references.append(Reference(name, at, packed.size))
         return name
@@ -55,6 +57,12 @@ class Sent:
         for reference in self._references:
             with contextlib.suppress(DatabaseError, OSError):  # the sweep removes what cannot be removed now
                 self.store.transport.drop(reference)
+
+
+def _hashed(packed: payload.Packed) -> payload.Packed:
+    """The same, with its digest worked out in this thread."""
+    assert packed.digest
+    return packed
 
 
 def signed(signer: Signer, packed: payload.Packed | None, reference: str | None, *identity: object) -> Signed | None:

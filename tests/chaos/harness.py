@@ -21,7 +21,7 @@ from tests.chaos import hostility, workload
 from tests.chaos.history import Harm, History, Note, Submission
 from tests.chaos.leftovers import end_in_good_order, left_behind
 from tests.chaos.network import Link
-from tests.chaos.reading import read_notes, read_tables
+from tests.chaos.reading import NOTED, ROWS, read_notes, read_tables
 from tests.chaos.server import ROOT, OwnServer
 from tests.chaos.watching import IdleWatch
 from tests.cluster.database import Tables, prepare
@@ -193,6 +193,18 @@ class ChaosLab:
         self.submissions[name] = Submission(name, partitions, expected=right, hostile=hostile)
         function = workload.noting(self.effects, name, "map", body)
         return cluster.map(function, range(partitions), chunk=1, name=name, **options)
+
+    def submit_rows(self, cluster: Any, name: str, partitions: int, *, seconds: float, **options: Any) -> Any:
+        """Submit partitions that write three rows each into the user's table, and one by a statement."""
+        if not any(asked.rows for asked in self.submissions.values()):
+            columns = "job VARCHAR(50), part INTEGER, attempt INTEGER, number INTEGER"
+            self.tables.change(f"CREATE TABLE {NOTED} ({columns})")
+        body, rows = workload.writing(name, NOTED, seconds), workload.ROWS_EACH
+        job = self.submit(
+            cluster, name, partitions, body=body, expected=[rows] * partitions, into=ROWS, if_exists="append", **options
+        )
+        self.submissions[name].rows = rows
+        return job
 
     @property
     def gate(self) -> Path:

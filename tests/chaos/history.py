@@ -124,6 +124,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A row that a partition wrote into a table of the user's; ``number`` is -1 for the one of its own statement."""
+
+    job: str
+    index: int
+    attempt: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A line that a partition itself wrote into a file outside the database."""
 
@@ -177,6 +187,8 @@ class Submission:
     """Why a kernel could not read them."""
     hostile: frozenset[int] = frozenset()
     """Indexes of partitions that kill their child by themselves."""
+    rows: int = 0
+    """How many rows each partition writes into the user's table; with one more by a statement of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +223,7 @@ class History:
     partitions: list[Partition] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     harms: list[Harm] = field(default_factory=list)
     submissions: list[Submission] = field(default_factory=list)

@@ -254,6 +254,32 @@ def only_victims_work_is_done_again(history: History) -> Iterator[Violation]:
                 yield about(history, "H14", partition, f"{move}, and nobody harmed a child of that node")
 
 
+@invariant("ROWS")
+def rows_are_there_exactly_once(history: History) -> Iterator[Violation]:
+    """Rows in the user's tables: those of each COMPLETED partition's last attempt exactly once, and no others."""
+    found: dict[tuple[str, int], Counter[tuple[int, int]]] = {}
+    for row in history.rows:
+        found.setdefault((row.job, row.index), Counter())[row.attempt, row.number] += 1
+    for asked in history.submissions:
+        executions = [partitions for _, partitions in ordinary(history, asked.name)]
+        # What was resumed is carried on by the newest execution, with the rows of the earlier ones.
+        for partition in executions[-1] if executions and asked.rows else ():
+            done = partition.status == "COMPLETED"
+            right = Counter({(partition.attempt, number): 1 for number in range(-1, asked.rows) if done})
+            there = found.get((asked.name, partition.index), Counter())
+            if there != right:
+                text = f"{partition.status} by attempt {partition.attempt}; rows of attempts {_told(there)}"
+                yield about(history, "ROWS", partition, text)
+
+
+def _told(rows: Counter[tuple[int, int]]) -> dict[int, int]:
+    """How many rows there are of each attempt."""
+    told: Counter[int] = Counter()
+    for (attempt, _), times in rows.items():
+        told[attempt] += times
+    return dict(told)
+
+
 @invariant("COUNTS")
 def losses_crashes_and_errors_are_counted_apart(history: History) -> Iterator[Violation]:
     """A row's counts are those of its history: MOVED and NODE_LOST, CRASHED and POISON, RETRIED."""

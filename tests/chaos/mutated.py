@@ -7,6 +7,7 @@ that method is not there any more.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -169,6 +170,18 @@ def two_transactions() -> None:
 
     finished = replace(Finishes, "finish", finish)
     write_results = replace(Finishes, "_write_results", lambda self, connection, finishes: None)
+
+
+@patch
+def rows_apart() -> None:
+    """Rows are written in a transaction of their own, before the guard is asked."""
+    from nbcluster.store.partitions import Finishes
+
+    def finish(self: Any, finishes: Any) -> Any:
+        self._database.write(lambda connection: self._targets.write(connection, finishes))
+        return finished(self, [dataclasses.replace(one, rows=None) for one in finishes])
+
+    finished = replace(Finishes, "finish", finish)
 
 
 @patch

@@ -124,6 +124,17 @@ def two_transactions(lab: ChaosLab) -> None:
     strike.over()
 
 
+@mutation("rows-apart", "ROWS")
+def rows_apart(lab: ChaosLab) -> None:
+    victim, other = mutant(lab, "rows-apart", 2)
+    lab.submit_rows(lab.connect(), "rows", 24, seconds=0.3)
+    lab.wait_for_begins(2, victim)
+    lab.wait_for_begins(2, other)
+    Nemesis(lab).freeze(victim, THRESHOLD + 3.0)
+    settle(lab)
+    time.sleep(1.0)
+
+
 @mutation("partition-dropped", "H1")
 def partition_dropped(lab: ChaosLab) -> None:
     lab.submit(lab.connect(), "again", 12, seconds=0.02)

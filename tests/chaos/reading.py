@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
-from tests.chaos.history import Attempt, Event, History, Job, Lease, Note, Partition, Result, Step
+from tests.chaos.history import Attempt, Event, History, Job, Lease, Note, Partition, Result, Row, Step
+
+ROWS, NOTED = "witness_rows", "witness_notes"
+"""The tables that ``into=`` writes, and that statements write."""
 
 
 def parse_notes(lines: Iterable[str]) -> list[Note]:
@@ -56,9 +59,20 @@ def read_tables(url: str) -> History:
                 Attempt(row["step_execution_id"], row["attempt"], row["node_id"], row["outcome"])
                 for row in _rows(connection, "batch_attempts", "1")
             ],
+            rows=_users_rows(connection),
         )
     engine.dispose()
     return history
+
+
+def _users_rows(connection: Connection) -> list[Row]:
+    """What partitions wrote into tables of the user's, if there are any."""
+    tables = [name for name in (ROWS, NOTED) if inspect(connection).has_table(name)]
+    return [
+        Row(row["job"], row["part"], row["attempt"], row["number"])
+        for name in tables
+        for row in _rows(connection, name, "1, 2, 3, 4")
+    ]
 
 
 def _rows(connection: Connection, table: str, order: str, columns: str = "*") -> Sequence[Mapping[str, Any]]:

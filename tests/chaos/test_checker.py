@@ -18,6 +18,7 @@ from tests.chaos.history import (
     Note,
     Partition,
     Result,
+    Row,
     Step,
     Submission,
 )
@@ -65,12 +66,13 @@ def good() -> History:
             Partition(102, JOB, AFTER, 0, "COMPLETED", 1, 9, "b"),
         ],
         results=[Result(100, 2, 7), Result(101, 3, 8), Result(102, 1, 9)],
+        rows=[Row("job", index, 2 + index, number) for index in (0, 1) for number in (-1, 0, 1)],
         notes=[begin(0, 1, "a"), begin(0, 2, "b"), begin(1, 2, "b"), begin(1, 3, "b")],
         harms=[
             Harm("kill", ("a",), 2.5, None, LOSS),
             Harm("kill a child", ("b",), 5.5, 5.6, CRASH),
         ],
-        submissions=[Submission("job", 2, expected=[0, 1], read=[0, 1])],
+        submissions=[Submission("job", 2, expected=[0, 1], read=[0, 1], rows=2)],
     )
 
 
@@ -248,6 +250,22 @@ def a_crash_that_counts_as_a_loss(h: History) -> None:
     change(h, 1, node_losses=2, crashes=0)
 
 
+def a_row_that_is_there_twice(h: History) -> None:
+    h.rows.append(h.rows[0])
+
+
+def a_row_that_is_missing(h: History) -> None:
+    del h.rows[-1]
+
+
+def rows_of_another_attempt(h: History) -> None:
+    h.rows[:3] = [replace(row, attempt=1) for row in h.rows[:3]]
+
+
+def rows_of_what_did_not_complete(h: History) -> None:
+    change(h, 0, status="FAILED")
+
+
 def a_callback_that_does_not_fit(h: History) -> None:
     h.steps[1] = replace(h.steps[1], kind="ON_FAILURE")
 
@@ -307,6 +325,10 @@ BREAKING: list[tuple[str, Callable[[History], None]]] = [
     ("H14", a_child_that_died_for_nothing),
     ("COUNTS", a_loss_that_is_not_counted),
     ("COUNTS", a_crash_that_counts_as_a_loss),
+    ("ROWS", a_row_that_is_there_twice),
+    ("ROWS", a_row_that_is_missing),
+    ("ROWS", rows_of_another_attempt),
+    ("ROWS", rows_of_what_did_not_complete),
     ("CALLBACKS", a_callback_that_does_not_fit),
     ("END", a_job_that_ended_twice),
     ("END", a_step_that_started_twice),

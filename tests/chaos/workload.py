@@ -66,6 +66,29 @@ def waiting(gate: Path | None) -> Callable[[], None]:
     return wait
 
 
+ROWS_EACH = 3
+"""Rows that a partition of ``writing`` gives."""
+
+
+def writing(job: str, noted: str, seconds: float) -> Callable[[int], list[dict[str, Any]]]:
+    """Rows for the user's table, and one more by a statement into the table ``noted``."""
+    count = ROWS_EACH
+
+    def body(_n: int) -> list[dict[str, Any]]:
+        import time
+
+        import nbcluster as nb
+
+        here = nb.current()
+        row = {"job": job, "part": here.index, "attempt": here.attempt}
+        insert = f"INSERT INTO {noted} VALUES (:job, :part, :attempt, :number)"
+        here.connection.execute(insert, row | {"number": -1})
+        time.sleep(seconds)
+        return [row | {"number": number} for number in range(count)]
+
+    return body
+
+
 def summed(gate: Path | None = None) -> Callable[[list[int]], int]:
     """An aggregate: the sum of all values, and not before ``gate`` exists."""
     wait = waiting(gate)

@@ -15,6 +15,11 @@ class UsersTables:
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
 
+    @property
+    def bytes(self) -> str:
+        """The type of a column of bytes."""
+        return "BYTEA" if self.engine.dialect.name == "postgresql" else "BLOB"
+
     def run(self, statement: str) -> None:
         with self.engine.begin() as connection:
             connection.execute(text(statement))

@@ -56,6 +56,8 @@ def test_what_was_computed_is_not_computed_again_by_anybody(lab: Lab) -> None:
     assert again.frame()["value"].tolist() == first.frame()["value"].tolist()
     assert again.frame()["input"].tolist() == list(range(100))
     assert set(again.partitions()["message"]) == {"from the cache"}
+    assert again.snapshot().cached == "32 of 32"
+    assert first.snapshot().cached == ""
     assert runs(lab) == 100
 
 
@@ -171,6 +173,29 @@ def test_a_plan_tells_what_the_cache_has_and_changes_nothing(lab: Lab) -> None:
     assert lab.tables.count("batch_cached") == 5
     assert cluster.plan(double, range(12), chunk=2).cached is None
     assert cluster.plan(double, range(12), chunk=2, cache=True, fresh=True).cached == 0
+
+
+def test_large_results_are_taken_over_too(lab: Lab) -> None:
+    lab.nodes(1, slots=2)
+    cluster = lab.connect()
+
+    def many(n: int) -> Any:
+        import numpy
+
+        return numpy.full(300_000, n)
+
+    first = cluster.map(many, range(4), chunk=1, cache=True).wait(60)
+    again = cluster.map(many, range(4), chunk=1, cache=True)
+    assert again.state == "COMPLETED"
+    for job in (first, again):
+        assert [(int(value[0]), len(value)) for value in job.results()] == [(n, 300_000) for n in range(4)]
+    assert cluster.map(many, range(4), chunk=1, cache=True, aggregate="count").result() == 4
+    # A large result of another key is no more welcome than a small one.
+    lab.audited = False
+    mine, other = partition(lab, again, 0), partition(lab, again, 3)
+    pointing = {"result_of": other.result_of, "attempt": other.attempt, "claim_token": other.claim_token}
+    alter(lab, "batch_partitions", "step_execution_id = :id", pointing, id=mine.step_execution_id)
+    assert again.frame()["error"].str.startswith("BAD_SIGNATURE").tolist() == [True, None, None, None]
 
 
 # --- what nobody can exchange ----------------------------------------------------------------------------------------

@@ -137,9 +137,9 @@ def test_a_file_that_a_node_does_not_see_fails_that_partition_only(lab: Lab, dat
         with pytest.raises(JobFailed, match=r"b\.csv: put it where every node sees it"):
             job.wait(timeout=60).results()
         (error,) = job.errors().to_dict("records")
-        assert error["error_type" if "error_type" in error else "type"] == "FileNotSeen"
-        assert f"{node.id} cannot see {data}/b.csv" in str(error)
-        assert list(job.partitions()["status"]) == ["COMPLETED", "FAILED"]
+        assert error["error"] == "nbcluster.errors.FileNotSeen"
+        assert error["message"].startswith(f"{node.id} cannot see {data}/b.csv: put it where every node sees it")
+        assert list(job.partitions()["state"]) == ["COMPLETED", "FAILED"]
 
 
 @about_processes

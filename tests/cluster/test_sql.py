@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -107,7 +109,10 @@ def test_events_and_nodes_are_tables(cluster: Any, job: Any) -> None:
         ("DELETE FROM jobs", "SQL: DELETE is refused: queries only ask"),
         ("COPY jobs TO 'jobs.csv'", "SQL: COPY is refused"),
         ("SELECT 1; DROP TABLE jobs", "SQL: there are 2 statements"),
-        ("SELECT * FROM read_text('/etc/hostname')", "SQL: .*disabled"),
+        ("WITH x AS (COPY (SELECT 1) TO 'jobs.csv') FROM x", "SQL: COPY is refused"),
+        ("EXPLAIN SELECT statt FROM partitions", r"SQL: Referenced column .*, at line 1, column 16"),
+        ("FROM 'nothing-here.parquet'", "SQL: No files found that match the pattern"),
+        ("FROM 's3://lab/a.parquet'", "SQL: File s3://lab/a.parquet requires .*, and queries load none: copy the file"),
         ("  ", "there is no query"),
     ],
 )
@@ -119,7 +124,7 @@ def test_what_is_wrong_or_would_write_is_refused_in_a_sentence(cluster: Any, que
 def test_only_the_tables_that_are_named_are_read(cluster: Any, job: Any, monkeypatch: Any) -> None:
     from nbcluster.store.asking import Asking
 
-    def refuse(_self: object) -> None:
+    def refuse(_self: object, _wanted: object) -> None:
         raise AssertionError("this table was not asked for")
 
     for table in ("attempts", "events", "logs", "ended_steps"):
@@ -133,3 +138,102 @@ def test_whole_numbers_stay_whole_where_one_is_missing_and_in_sums(cluster: Any,
     events = cluster.sql("SELECT partition, seconds FROM events LEFT JOIN attempts USING (job, partition, attempt)")
     assert str(events["partition"].dtype) == "Int64"
     assert str(events["seconds"].dtype) == "float64"
+
+
+def test_only_the_columns_and_the_jobs_that_are_named_are_read(cluster: Any, job: Any, monkeypatch: Any) -> None:
+    from nbcluster.store.asking import Asking
+
+    asked = []
+    plain = Asking.partitions
+    monkeypatch.setattr(Asking, "partitions", lambda self, wanted: (asked.append(wanted), plain(self, wanted))[1])
+    found = cluster.sql("SELECT count(*) FILTER (state = 'FAILED') AS n FROM partitions WHERE job = :job", job=job.id)
+    assert found["n"].tolist() == [1]
+    (wanted,) = asked
+    assert wanted.columns <= {"state", "job"}
+    assert [(one.column, one.value) for one in wanted.conditions] == [("job", job.id)]
+
+
+def test_a_plan_that_was_misread_costs_time_and_no_truth(cluster: Any, job: Any, monkeypatch: Any) -> None:
+    from nbcluster import query
+    from nbcluster.store.stepnames import Wanted
+
+    monkeypatch.setattr(query, "of_plan", lambda _plan, tables: {name: Wanted(frozenset()) for name in tables})
+    found = cluster.sql("SELECT state, count(*) AS n FROM partitions WHERE name = 'sevenths' GROUP BY 1 ORDER BY 1")
+    assert found.values.tolist() == [["COMPLETED", 4], ["FAILED", 1]]
+
+
+def test_files_are_tables_and_none_is_made(cluster: Any, job: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rooms-1.csv").write_text("partition,room\n0,north\n1,south\n")
+    Path("rooms-2.csv").write_text("partition,room\n2,east\n")
+    query = "SELECT room FROM partitions JOIN 'rooms-*.csv' USING (partition) WHERE name = 'sevenths' ORDER BY room"
+    assert cluster.sql(query)["room"].tolist() == ["east", "north", "south"]
+    assert cluster.sql("SELECT room FROM read_csv(:path)", path="rooms-2.csv")["room"].tolist() == ["east"]
+    with pytest.raises(InputError):
+        cluster.sql("WITH x AS (COPY (SELECT 1) TO 'rooms-2.csv') FROM x")
+    with pytest.raises(InputError):
+        cluster.sql("FROM enable_logging('QueryLog', storage='file', storage_path='logged')")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rooms-1.csv", "rooms-2.csv"]
+    assert Path("rooms-2.csv").read_text() == "partition,room\n2,east\n"
+
+
+def test_tables_are_listed_and_described(cluster: Any) -> None:
+    assert set(cluster.sql("SHOW TABLES")["name"]) == {
+        "nodes", "jobs", "partitions", "attempts", "events", "logs", "results",
+    }  # fmt: skip
+    assert cluster.sql("DESCRIBE logs")["column_name"].tolist() == [
+        "job",
+        "name",
+        "step",
+        "partition",
+        "attempt",
+        "text",
+    ]
+
+
+def test_numbers_of_numpy_and_lists_are_parameters(cluster: Any, job: Any) -> None:
+    query = "SELECT partition FROM partitions WHERE name = 'sevenths' AND partition {} ORDER BY 1"
+    assert cluster.sql(query.format("> :last"), last=np.int64(3))["partition"].tolist() == [4]
+    assert cluster.sql(query.format("IN :these"), these=np.array([0, 2]))["partition"].tolist() == [0, 2]
+
+
+def test_the_command_line_takes_parameters(cluster: Any, job: Any, capsys: Any) -> None:
+    from nbcluster.cli.admin import main
+
+    question = ["sql", "SELECT :name AS name, partition, :least::DOUBLE AS least FROM partitions WHERE name = :name "
+                "AND partition > :least"]  # fmt: skip
+    url = ["--url", cluster.store.database.dialect.url.render_as_string(hide_password=False)]
+    assert main([*question, "--param", "name=sevenths", "--param", "least=3", "--csv", *url]) == 0
+    assert capsys.readouterr().out.splitlines() == ["name,partition,least", "sevenths,4,3.0"]
+    for wrong in (["--param", "name"], ["--param", "name=a", "--param", "name=b"], ["--param", "name=a"]):
+        assert main([*question, *wrong, *url]) == 2
+        assert "param" in capsys.readouterr().err
+
+
+def test_tables_of_ones_own_in_the_same_database_are_tables(cluster: Any, job: Any) -> None:
+    def make(connection: Any) -> None:
+        connection.exec_driver_sql(
+            'CREATE TABLE scores (n BIGINT, half DOUBLE PRECISION, "of what" TEXT, good BOOLEAN)'
+        )
+        for n in range(3):
+            connection.exec_driver_sql(f"INSERT INTO scores VALUES ({n}, {n / 2}, 'it''s {n}', {n == 1})")
+        connection.exec_driver_sql("INSERT INTO scores (n) VALUES (3)")
+
+    database = cluster.store.database
+    database.write(make)
+    try:
+        found = cluster.sql('SELECT n, half, "of what" AS what, good FROM Scores ORDER BY n')
+        assert found["n"].tolist() == [0, 1, 2, 3]
+        assert found["half"].iloc[:3].tolist() == [0.0, 0.5, 1.0]
+        assert found["half"].isna().tolist() == found["good"].isna().tolist() == [False] * 3 + [True]
+        assert found["what"].iloc[1] == "it's 1"
+        assert cluster.sql("SELECT sum(half) AS s FROM scores WHERE good")["s"].tolist() == [0.5]
+        joined = "SELECT count(*) AS n FROM scores JOIN partitions p ON p.partition = n WHERE p.name = 'sevenths'"
+        assert cluster.sql(joined)["n"].tolist() == [4]
+        assert cluster.sql("SELECT count(*) AS n FROM scores")["n"].tolist() == [4]
+    finally:
+        database.write(lambda connection: connection.exec_driver_sql("DROP TABLE scores"))
+    with pytest.raises(InputError, match="SQL: there is no table scores"):
+        cluster.sql("SELECT * FROM scores")
+    with pytest.raises(InputError, match="SQL: there is no table batch_partitions"):
+        cluster.sql("SELECT * FROM batch_partitions")

@@ -43,8 +43,8 @@ def stored_texts(notebook: Any) -> list[str]:
     return texts
 
 
-def test_there_are_six_and_they_are_numbered() -> None:
-    assert [path.name[:3] for path in TUTORIALS] == ["01-", "02-", "03-", "04-", "05-", "06-"]
+def test_there_are_seven_and_they_are_numbered() -> None:
+    assert [path.name[:3] for path in TUTORIALS] == ["01-", "02-", "03-", "04-", "05-", "06-", "07-"]
 
 
 @every_tutorial

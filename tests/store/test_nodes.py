@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import Executor
 
 import pytest
@@ -265,7 +266,22 @@ def test_a_draining_node_that_was_thought_lost_drains_on(store: Store) -> None:
 
 def told(store: Store) -> list[tuple[str, str, str]]:
     statement = "SELECT phase, node_id, detail FROM batch_events WHERE phase LIKE 'NODE%' ORDER BY event_id"
-    return [(row[0], row[1], row[2]) for row in rows(store, statement)]
+    return [(row[0], row[1], row[2]) for row in rows(store, statement) if row[0] != "NODE_JOINED"]
+
+
+def test_what_a_node_is_and_every_change_of_its_state_are_recorded(store: Store) -> None:
+    register(store, "a-1", slots=3)
+    (joined,) = rows(store, "SELECT node_id, detail FROM batch_events WHERE phase = 'NODE_JOINED'")
+    assert joined[0] == "a-1"
+    about = json.loads(joined[1])
+    assert {name: about[name] for name in ("state", "slots", "labels")} == {"state": "ACTIVE", "slots": 3, "labels": []}
+    lose(store, "a-1")
+    store.nodes.beat("a-1", 0)
+    store.nodes.beat("a-1", 0)
+    assert store.nodes.drain("a-1")
+    store.nodes.drain("a-1")
+    store.nodes.beat("a-1", 0, draining=True)
+    assert [row[0] for row in told(store)] == ["NODE_UNREACHABLE", "NODE_RETURNED", "NODE_DRAINING"]
 
 
 def test_the_ends_of_nodes_are_recorded_with_their_reason(store: Store) -> None:

@@ -1,18 +1,14 @@
-"""What pictures and questions read: attempts of a job in seconds, tables of all jobs."""
+"""What pictures read: attempts of a job in seconds."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
-from nbcluster.newjob import NewPartition
 from nbcluster.records import Claim, Finish
 from nbcluster.store import Store
-from nbcluster.store.asking import ATTEMPT_COLUMNS, EVENT_COLUMNS, LOG_COLUMNS, PARTITION_COLUMNS
 from tests.builders import a_new_job, completed, failed
-from tests.store.acts import change, earlier, lose, register, submit, take
+from tests.store.acts import earlier, lose, register, submit, take
 
 
 def retried(claim: Claim) -> Finish:
@@ -97,66 +93,3 @@ def test_executions_of_the_same_code_and_input_are_compared_and_others_are_not(s
     found = store.spans.executions(unfinished)
     assert [(one.job, one.partitions, len(one.spans)) for one in found] == [(jobs[0], 2, 2), (jobs[1], 2, 2)]
     assert all(one.seconds >= 0 for one in found)
-
-
-# --- tables of all jobs ------------------------------------------------------------------------------
-
-
-def as_dicts(rows: Any, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-@pytest.fixture
-def job(store: Store) -> int:
-    """A job of three partitions: one completed, one that was lost and runs again, one pending."""
-    register(store, "a-1", "b-1")
-    step = submit(store, (NewPartition(place, f"part-{place}", 10, None) for place in range(3)), name="fit")
-    done, _ = take(store, step, "a-1", 2)
-    store.finishes.finish([completed(done, seconds=0.5, log=b"hello \xff")])
-    lose(store, "a-1")
-    take(store, step, "b-1", 1)
-    return step.job_execution_id
-
-
-def test_partitions_are_asked_for_with_their_job_and_step(store: Store, job: int) -> None:
-    found = as_dicts(store.asking.partitions(), PARTITION_COLUMNS)
-    assert [(one["job"], one["name"], one["step"], one["partition"], one["state"]) for one in found] == [
-        (job, "fit", "map", 0, "COMPLETED"),
-        (job, "fit", "map", 1, "CLAIMED"),
-        (job, "fit", "map", 2, "PENDING"),
-    ]
-    assert (found[0]["key"], found[0]["node"], found[0]["items"], found[0]["seconds"]) == ("part-0", "a-1", 10, 0.5)
-
-
-def test_attempts_are_asked_for_with_those_that_were_not_the_last(store: Store, job: int) -> None:
-    found = as_dicts(store.asking.attempts(), ATTEMPT_COLUMNS)
-    assert sorted((one["partition"], one["attempt"], one["node"], one["outcome"]) for one in found) == [
-        (0, 1, "a-1", "COMPLETED"),
-        (1, 1, "a-1", "NODE_LOST"),
-        (1, 2, "b-1", "RUNNING"),
-    ]
-    assert {one["name"] for one in found} == {"fit"}
-
-
-def test_events_have_a_row_for_each_partition_and_those_of_nodes_have_no_job(store: Store, job: int) -> None:
-    found = as_dicts(store.asking.events(), EVENT_COLUMNS)
-    moved = [one for one in found if one["phase"] == "MOVED"]
-    assert [(one["job"], one["name"], one["step"], one["partition"], one["attempt"], one["node"]) for one in moved] == [
-        (job, "fit", "map", 1, 1, "a-1")
-    ]
-    assert [one["job"] for one in found if one["phase"] == "NODE_UNREACHABLE"] == [None]
-    assert [one["partition"] for one in found if one["phase"] == "RECEIVED"] == [None]
-    claimed = [one["partition"] for one in found if one["phase"] == "CLAIMED"]
-    assert claimed == [0, 1, 1]
-
-
-def test_what_was_printed_is_asked_for_by_partition(store: Store, job: int) -> None:
-    (found,) = as_dicts(store.asking.logs(), LOG_COLUMNS)
-    assert (found["name"], found["partition"], found["attempt"], bytes(found["text"])) == ("fit", 0, 1, b"hello \xff")
-
-
-def test_steps_with_something_final_are_those_that_have_results(store: Store, job: int) -> None:
-    store.jobs.create(a_new_job(2))
-    assert [tuple(row) for row in store.asking.ended_steps()] == [(job, "map")]
-    assert change(store, "UPDATE batch_partitions SET end_time = NULL WHERE job_execution_id = :job", job=job) == 3
-    assert store.asking.ended_steps() == []

@@ -21,6 +21,7 @@ import pytest
 import nbcluster as nb
 from nbcluster import payload
 from nbcluster.partitioners.base import Part
+from nbcluster.partitioners.handle import Handle
 from nbcluster.submitting import caching
 from nbcluster.submitting.options import Options, caches
 
@@ -146,6 +147,35 @@ def test_input_that_cannot_be_told_is_not_cached_and_the_rest_is(caplog: pytest.
     assert "1 of 2 partitions are not cached: they hold a lock" in caplog.text
 
 
+class Rows(Handle):
+    """Data behind a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<rows of {self.name}>"
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    def identity(self) -> Any:
+        return "rows", self.name
+
+
+class LiveRows(Rows):
+    settled = False
+
+
+def test_data_that_may_change_unseen_is_not_cached(caplog: pytest.LogCaptureFixture) -> None:
+    assert key(double, Rows("a")) == key(double, Rows("a")) != key(double, Rows("b"))
+    with caplog.at_level(logging.WARNING, "nbcluster"):
+        assert key(double, LiveRows("t")) is None
+        assert key(double, [LiveRows("t")]) is None
+    assert "1 of 1 partitions are not cached: they hold <rows of t>, whose rows may change unseen" in caplog.text
+
+
 def test_a_chain_of_objects_too_long_to_walk_is_not_cached() -> None:
     chain: list[Any] = [object]
     for _ in range(100_000):
@@ -157,6 +187,7 @@ _SCRIPT = """
 import nbcluster as nb
 from nbcluster import payload
 from nbcluster.partitioners.base import Part
+from nbcluster.partitioners.handle import Handle
 from nbcluster.submitting import caching
 
 {names}

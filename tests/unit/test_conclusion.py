@@ -8,7 +8,7 @@ import pytest
 from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.conclusion import finish_for, unstorable
-from nbcluster.records import Claim, Finish, Signed
+from nbcluster.records import Claim, Finish, Signed, TableRows
 from nbcluster.signing import result_body
 from nbcluster.store.partitions import checkpoints
 from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed
@@ -343,3 +343,38 @@ def test_an_outcome_that_cannot_be_stored_is_failed_with_the_reason() -> None:
     assert ending(refused) == (PartitionStatus.FAILED, ExitCode.FAILED)
     assert refused.exit_message == "the result could not be stored: too wide"
     assert (refused.result, refused.log, refused.failed_items) == (None, b"", 7)
+
+
+# --- rows for a table -----------------------------------------------------------------------------
+
+
+def a_table_outcome(told: object, *blobs: Any, into: str | None = "t") -> Finish:
+    claim = a_claim(step=a_step_to_run(into_table=into))
+    head = {"exit_code": "COMPLETED", "message": "", "failed": 0, "peak": 1, "seconds": 0.5}
+    head |= {} if told is None else {"rows": told}
+    plain = (b"values", b"[]", b"\0" * 8)
+    return finish_for(an_outcome(claim, head=head, blobs=(*plain, *blobs)), a_signer())
+
+
+def test_rows_stand_behind_the_values() -> None:
+    finish = a_table_outcome({"columns": [["n", "int"]], "count": 2, "filed": None}, b"1\n2\n")
+    assert finish.rows == TableRows((("n", "int"),), 2, b"1\n2\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "blobs", "into"),
+    [
+        (None, (), "t"),
+        ({"columns": [["n", "int"]], "count": 1}, (b"1\n",), None),
+        ({"columns": [["n", "imaginary"]], "count": 1}, (b"1\n",), "t"),
+        ({"columns": [["n"]], "count": 1}, (b"1\n",), "t"),
+        ({"columns": 5, "count": 1}, (b"1\n",), "t"),
+        ({"columns": [["n", "int"]]}, (b"1\n",), "t"),
+        ({"columns": [["n", "int"]], "count": "many"}, (b"1\n",), "t"),
+        ({"columns": [["n", "int"]], "count": 1}, (), "t"),
+    ],
+)
+def test_rows_that_make_no_sense_are_a_failure_of_the_child(told: object, blobs: Any, into: str | None) -> None:
+    finish = a_table_outcome(told, *blobs, into=into)
+    assert (finish.status, finish.rows) == (PartitionStatus.FAILED, None)
+    assert "answered nonsense" in finish.exit_message

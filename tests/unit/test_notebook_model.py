@@ -295,3 +295,8 @@ def test_what_a_partition_says_of_its_progress_is_shown_and_escaped() -> None:
     assert view.running[0][4].startswith("<img")
     assert "<img" not in render.steps(view)
     assert view_of(completed(running=running)).running == ()
+
+
+def test_the_facts_tell_what_came_from_the_cache() -> None:
+    assert view_of(a_snapshot(cached="3 of 10")).facts.endswith("3 of 10 partitions from the cache")
+    assert "cache" not in view_of(a_snapshot()).facts

@@ -86,6 +86,11 @@ def test_objects(values: list[Any], kind: str, told: list[Any]) -> None:
             kinds.ZONED,
             ["2024-02-29 07:30:01.000005+00:00", None],
         ),
+        (
+            pd.Series(np.array(["12024-01-01", "2024-01-01"], "M8[s]")),
+            kinds.DAY,
+            ["12024-01-01 00:00:00.000000", "2024-01-01 00:00:00.000000"],
+        ),
         (pd.Series([timedelta(seconds=1.5), None]), kinds.SPAN, [1.5, None]),
     ],
 )

@@ -209,7 +209,7 @@ class Dialect(ABC):
         name: TableName,
         columns: making.Columns,
         names: Sequence[str],
-        bodies: Sequence[bytes],
+        bodies: Sequence[encoding.Body],
     ) -> None:
         """Insert rows that travelled in ``rows_form`` into the columns ``names`` the fastest safe way."""
         for body in bodies:

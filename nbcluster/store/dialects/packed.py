@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Float,
+    Double,
     Select,
     SmallInteger,
     Text,
@@ -31,7 +31,7 @@ from nbcluster.store.bulk import MISSING, Field, Kind, Source, as_array
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_ROWS, _WIDE_ROWS = 500_000, 10_000
+_ROWS, _WIDE_ROWS = 2_000_000, 10_000
 """Keys of one portion: what the server puts together must stay far below a gigabyte."""
 
 _ORDERED = 100_000
@@ -45,14 +45,15 @@ _EPOCH = 946_684_800_000_000
 def columns(connection: Connection, source: Source, fields: Sequence[Field]) -> Iterator[list[Any]]:
     """The rows of a source, in portions by its key."""
     bounds = select(func.min(source.key), func.max(source.key)).select_from(source.rows).where(*source.where)
-    first, last = connection.execute(bounds).one()
+    found: Any = connection.execute(bounds).one()
+    first, last = found
     if first is None:
         return
     portion = _WIDE_ROWS if any(one.wide for one in fields) else _ROWS
     for start in range(first, last + 1, portion):
-        found = _fetched(connection, _statement(source, fields, start, portion, ordered=last - first < _ORDERED))
-        if found[0] is not None:
-            yield [_unpacked(packed, one) for packed, one in zip(found, fields, strict=True)]
+        packed = _fetched(connection, _statement(source, fields, start, portion, ordered=last - first < _ORDERED))
+        if packed[0] is not None:
+            yield [_unpacked(one, about) for one, about in zip(packed, fields, strict=True)]
 
 
 def _statement(source: Source, fields: Sequence[Field], start: int, portion: int, *, ordered: bool) -> Select[Any]:
@@ -63,6 +64,7 @@ def _statement(source: Source, fields: Sequence[Field], start: int, portion: int
 
 
 def _packed(column: ColumnElement[Any], one: Field) -> ColumnElement[Any]:
+    plain: ColumnElement[Any]
     match one.kind:
         case Kind.TEXT if not one.words:
             return cast(func.json_agg(column), Text)
@@ -72,7 +74,7 @@ def _packed(column: ColumnElement[Any], one: Field) -> ColumnElement[Any]:
         case Kind.WHOLE:
             plain = cast(func.coalesce(column, MISSING), BigInteger)
         case Kind.NUMBER:
-            plain = cast(func.coalesce(column, literal_column("'NaN'::float8")), Float(53))
+            plain = func.coalesce(cast(column, Double), literal_column("'NaN'::float8"))
         case Kind.TIME:
             plain = func.coalesce(column, literal_column("'-infinity'::timestamptz"))
         case Kind.BYTES:

@@ -230,7 +230,7 @@ class PostgreSQL(Dialect):
         name: TableName,
         columns: making.Columns,
         names: Sequence[str],
-        bodies: Sequence[bytes],
+        bodies: Sequence[encoding.Body],
     ) -> None:
         if bodies:
             making.insert_copy(connection, name, names, bodies)

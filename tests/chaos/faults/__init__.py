@@ -71,6 +71,6 @@ def fault(
 
 def load() -> dict[str, Fault]:
     """Every fault there is."""
-    from tests.chaos.faults import database, figures, hostile, masters, network, processes, scale  # noqa: F401
+    from tests.chaos.faults import database, figures, hostile, masters, network, processes, rows, scale  # noqa: F401
 
     return FAULTS

@@ -124,6 +124,7 @@ def _composition(lab: ChaosLab, seconds: float, again: int, once: int) -> None:
     kernel = lab.kernel("of-a-kernel", again // 20, seconds=0.1, after=True, options={"strategy": "scale_up"})
     kernel.says("submitted")
     lab.submit(cluster, "once", once, seconds=0.05, transferable=False)
+    lab.submit_rows(cluster, "rows", again // 5, seconds=0.05, strategy="scale_up")
     lab.submit(cluster, "again", again, seconds=0.05, strategy="scale_up")
     end = time.monotonic() + seconds
     composition.nemesis.kill(kernel)
