@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from nbcluster.plots.runs import Story
 
 
+_NAMED = 5
+"""Jobs that a sentence names."""
+
+
 class JobHandle(StepHandle):
     """One job execution.  Everything is read from the database: any kernel can have a handle of any job.
 
@@ -311,6 +315,26 @@ class JobHandle(StepHandle):
         if partition is None:
             return self._go_on("retried")
         return self._go_on("retried", [self._check_partition(partition)])
+
+    def delete(self) -> None:
+        """Delete the job for good: all its executions, results, output, history, and its values in files.
+
+        Rows that ``into=`` wrote stay.  Raises InputError while it runs, and when other jobs took over results of it
+        from the cache; UnknownJob when it is gone already.
+        """
+        deleted = self._store.deletions.delete(self.uid)
+        if deleted.running:
+            raise InputError(f"{self.name} is running and cannot be deleted; cancel() it first")
+        if deleted.takers:
+            listed = ", ".join(map(str, deleted.takers[:_NAMED]))
+            more = f" and {len(deleted.takers) - _NAMED} more" if len(deleted.takers) > _NAMED else ""
+            raise InputError(
+                f"{self.name} cannot be deleted: results of it were taken over from the cache by job {listed}{more}; "
+                "delete those first"
+            )
+        if not deleted.executions:
+            raise UnknownJob(f"job {self.id} is gone")
+        self._store.transport.drop_all(deleted.left)
 
     def _go_on(self, what: str, again: Sequence[int] = ()) -> JobHandle:
         row = self._cluster.resume_job(self._row, again)

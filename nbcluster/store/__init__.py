@@ -22,6 +22,7 @@ from nbcluster.store.asking import Asking
 from nbcluster.store.cached import CachedResults
 from nbcluster.store.checkups import Checkups
 from nbcluster.store.coordination import Coordination
+from nbcluster.store.deleting import Deletions
 from nbcluster.store.engine import Database
 from nbcluster.store.environments import Environments
 from nbcluster.store.history import History
@@ -79,6 +80,7 @@ class Store:
     history: History
     spans: Spans
     asking: Asking
+    deletions: Deletions
     past: PastViews
     steps: StepViews
     wakeup: Wakeup
@@ -208,6 +210,7 @@ def open_store(
         history=History(database),
         spans=Spans(database),
         asking=Asking(database),
+        deletions=Deletions(database),
         past=PastViews(database),
         steps=StepViews(database),
         wakeup=wakeup,

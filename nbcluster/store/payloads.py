@@ -30,6 +30,8 @@ def put(connection: Connection, body: bytes) -> str:
     """Store ``body`` unless it is there already; gives its id."""
     name = payload_id(body)
     there = select(payloads.c.chunk).where(payloads.c.payload_id == name).limit(1)
+    # Held until our reference to it is committed: whoever deletes the last other one waits, and then sees ours.
+    there = there.with_for_update(read=True, key_share=True)
     if connection.execute(there).first() is None:
         _write(connection, name, body)
     return name

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from nbcluster.depot.folders import Folder, LocalFolder, folder_at, not_stored, portions
 from nbcluster.depot.names import FILE, OWN, made_before, name_in
 from nbcluster.depot.spool import Spool, SpoolFile, mapped
-from nbcluster.errors import ValueNotStored
+from nbcluster.errors import DatabaseError, ValueLost, ValueNotStored
 from nbcluster.records import Reference, StoredResult
 from nbcluster.signing import LARGE_ARGUMENTS, Signer, check_result
 from nbcluster.store.engine import Database
@@ -27,6 +28,8 @@ from nbcluster.store.streams import CHUNK, FORGOTTEN, Streams
 
 if TYPE_CHECKING:  # a node's store does without pickles
     from nbcluster.payload import Body, Packed
+
+log = logging.getLogger(__name__)
 
 Blob = bytes | Path | SpoolFile
 """Bytes for a child: as they are, or as a file to map."""
@@ -107,6 +110,14 @@ class Transport:
             self._streams.drop([reference.name])
         elif name is not None and (folder := self.folder(reference.at)) is not None:
             folder.delete(name)
+
+    def drop_all(self, references: Iterable[Reference]) -> None:
+        """Remove values that no row refers to; what cannot be reached now is left for ``sweep``."""
+        for reference in references:
+            try:
+                self.drop(reference)
+            except (DatabaseError, OSError, ValueLost) as error:
+                log.warning("a value that nobody needs could not be removed now: %s", error)
 
     # --- reading ------------------------------------------------------------
 
