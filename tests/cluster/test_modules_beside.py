@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -178,6 +179,23 @@ def test_a_replay_runs_the_modules_that_the_node_ran(cluster: Any, shop: ModuleT
     importlib.invalidate_caches()
     assert job.replay(0)[0].amount == 4
     assert "shop" not in sys.modules
+
+
+@about_processes
+def test_processes_that_the_function_starts_import_them_too(lab: Lab, shop: ModuleType) -> None:
+    def spread(n: int) -> list[int]:
+        import multiprocessing
+
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(shop.kept, [n, n + 1])
+
+    (node,) = lab.nodes(1, slots=1)
+    assert lab.connect().map(spread, [1]).results() == [[3, 6]]
+    spools = list(lab.folder.rglob("spool-*"))
+    assert spools
+    node.send(signal.SIGTERM)
+    node.process.wait(30)
+    assert not [spool for spool in spools if spool.exists()]
 
 
 READER = """
