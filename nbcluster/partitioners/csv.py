@@ -56,6 +56,11 @@ class CsvPart(Handle):
     def __repr__(self) -> str:
         return f"<CSV {self.path}, part {self.place}: bytes {self.start:,} to {self.stop:,}>"
 
+    @property
+    def reads(self) -> int:
+        """The bytes of its records."""
+        return self.stop - self.start
+
     def identity(self) -> Any:
         form = self.form
         return (

@@ -21,6 +21,11 @@ class Handle(ABC):
     def identity(self) -> Any:
         """What it stands for, in plain values, without any secret: equal ones stand for the same data."""
 
+    @property
+    def reads(self) -> int | None:
+        """The bytes of the files that it stands for; None where that is not known."""
+        return None
+
     def arrive(self) -> Any:
         """What the function gets in its place, where it runs.
 

@@ -32,8 +32,6 @@ class KeysPart(Handle):
     which: Range
     rows: int
 
-    settled = False
-
     @property
     def url(self) -> str:
         """The database's URL without its password."""

@@ -30,6 +30,8 @@ def captured(function: Any) -> dict[str, Any]:
         if inner is not None:
             given = dict(enumerate(getattr(function, "args", ()))) | getattr(function, "keywords", {})
             return captured(inner) | {f"argument {name}": value for name, value in given.items()}
+        if by_reference(function):  # a built-in one
+            return {}
         return _attributes(function, "")
     found = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
