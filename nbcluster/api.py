@@ -144,8 +144,9 @@ class Cluster(Overseeing):
     def map(self, function: Callable[..., Any], items: Any, **options: Any) -> JobHandle:
         """Call ``function(item)`` for each item, on the nodes.
 
-        ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
-        Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
+        ``items`` is any finite iterable, a DataFrame (each row as a Series), a partitioner
+        (``nb.ranges``, ``nb.dates``, ``nb.grid``, ``nb.files``, ``nb.csv``, ``nb.parquet``, ``nb.keys``, ``nb.sql``)
+        or a function of the live nodes that gives the parts.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
@@ -177,7 +178,7 @@ class Cluster(Overseeing):
         return self._submit(function, items, payload.STAR, options)
 
     def map_partitions(self, function: Callable[..., Any], parts: Any, **options: Any) -> JobHandle:
-        """Call ``function(part)`` once for each part of the split: a list, range or DataFrame."""
+        """Call ``function(part)`` once for each part of the split: a list, range, frame or handle with ``read()``."""
         return self._submit(function, parts, payload.PARTITION, options)
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> JobHandle:
@@ -216,12 +217,18 @@ class Cluster(Overseeing):
 
         What travels with functions and arguments is small then.  Each node fetches the value once, when
         it is first used there, and its processes share the memory.  An equal value is not stored twice.
-        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``.  Raises
-        CannotPickle or ValueNotStored.
+        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``; ``nc.shares()`` lists
+        what there is.  Raises CannotPickle or ValueNotStored.
         """
         from nbcluster.submitting.shares import share
 
         return share(self.store, value)
+
+    def unshare(self, shared_id: str) -> None:
+        """Delete a shared value by its id, or by how that begins.  Raises InputError unless that names just one."""
+        from nbcluster.submitting.shares import remove_called
+
+        remove_called(self.store, shared_id)
 
     def _fetch_shared(self, shared_id: str) -> payload.Body | None:
         from nbcluster.submitting.shares import fetch
@@ -307,8 +314,9 @@ class Cluster(Overseeing):
         Tables of all jobs, read when the query names them: ``nodes`` and ``jobs`` with the columns of their frames;
         ``partitions``, ``attempts``, ``events`` (a row for each partition that one tells of), ``logs`` and
         ``results`` (a row an item) with job, name, step, partition and what ``help("nbcluster.query")`` lists.
-        Frames that the caller can name are tables too, and so is a parameter that is a frame.  Nothing can be
-        written.  Raises InputError, in one sentence with the place of the mistake.
+        Frames that the caller can name are tables too, and so are parameters that are frames, your own tables in
+        this database, and files (``FROM 'data/*.parquet'``, ``read_csv(...)``).  Only the columns that the query
+        needs are read; nothing can be written.  Raises InputError, in one sentence with the place of the mistake.
         """
         from nbcluster.query import ask
 
