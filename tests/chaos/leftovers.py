@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 
+from nbcluster.depot.spool import sweep
 from tests.chaos.history import Leftovers
 from tests.cluster.nodes import OneProcess, processes
 from tests.conftest import RUN, processes_of_this_run
@@ -85,8 +86,10 @@ def _files(lab: ChaosLab) -> list[str]:
     database = Path(str(make_url(lab.url).database))
     beside = database.with_name(database.name + ".wake")
     found = [path.name for path in beside.glob("*")] if beside.is_dir() else []
-    # The folder of large values stays; nothing in these labs is large enough to be kept in it.
+    # The folder of large values stays; nothing in these labs is large enough to be kept in it.  What a killed
+    # process was writing there goes when the next one starts.
     values = database.with_name(database.name + ".values")
+    sweep(values)
     found += [str(path.relative_to(database.parent)) for path in values.rglob("*")]
     known = {database.name + ending for ending in ("", "-wal", "-shm", ".key", ".wake", ".lock", ".values")}
     return found + [p.name for p in database.parent.glob(f"{database.name}*") if p.name not in known]
