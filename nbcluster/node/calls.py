@@ -42,7 +42,7 @@ class Call:
     saved: bytes | None = None
     rows_form: str = ""
     """How rows for the step's table travel."""
-    modules: bytes | None = None
+    modules: Blob | None = None
     room: Callable[[], SpoolFile | None] = lambda: None
     large: int = 0
 

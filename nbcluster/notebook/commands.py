@@ -321,7 +321,7 @@ _DECLARED = (
     Command(
         "sql",
         CELL,
-        "the body is a SELECT: of nodes, jobs, partitions, attempts, events, logs, results and your frames",
+        "the body is a SELECT: of nodes, jobs, partitions, attempts, events, logs, results, your frames and files",
         options=(Option(("-o", "--out"), "out", "name for the frame, instead of showing it", "NAME", identifier),),
         example="%%nbcluster sql -o slow",
     ),

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -49,11 +50,10 @@ _CONFIGURATION: dict[str, Any] = {
     "python_enable_replacements": "false",  # which frames there are, is said below
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "errors_as_json": "true",
 }
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 # What is known about tables without rows must not take them out of a plan.
-_PLANNING = "SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
+_PLANNING = "SET errors_as_json = true; SET TimeZone = 'UTC'; SET disabled_optimizers = 'statistics_propagation'"
 _RUNNING = "RESET disabled_optimizers; SET lock_configuration = true"
 
 _LISTING = re.compile(r"\s*SHOW\s+(ALL\s+)?TABLES\b", re.IGNORECASE)
@@ -67,7 +67,7 @@ def ask(cluster: Cluster, query: str, parameters: Mapping[str, Any], namespace: 
     if not isinstance(query, str) or not query.strip():
         raise InputError('there is no query; write for example nc.sql("SELECT state, count(*) FROM jobs GROUP BY 1")')
     # Only what does not fit in memory goes there, and it goes with the connection.
-    spilled = os.path.join(tempfile.gettempdir(), f"nbcluster-sql-{os.getpid()}")
+    spilled = os.path.join(tempfile.gettempdir(), f"nbcluster-sql-{secrets.token_hex(8)}")
     connection = duckdb.connect(":memory:", config=_CONFIGURATION | {"temp_directory": spilled})
     question = _Question(connection, cluster, parsed(query), parameters, namespace)
     try:

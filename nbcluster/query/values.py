@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.frames.plain import as_text
 from nbcluster.store.bulk import MISSING, Columns, Kind, as_array
 from nbcluster.store.stepnames import Wanted
 
@@ -24,7 +24,9 @@ COLUMNS = {
 
 def results(cluster: Cluster, wanted: Wanted) -> Columns:
     """Every item of what is final; checked and unpickled only when values are wanted."""
-    rows = list(_rows(cluster, wanted, opened="value" in wanted.columns))
+    if "value" not in wanted.columns:
+        return cluster.store.asking.items(wanted)
+    rows = list(_rows(cluster, wanted))
     by_column = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     arrays = {}
     for (name, kind), values in zip(COLUMNS.items(), by_column, strict=True):
@@ -34,38 +36,18 @@ def results(cluster: Cluster, wanted: Wanted) -> Columns:
     return Columns(len(rows), arrays)
 
 
-def _rows(cluster: Cluster, wanted: Wanted, *, opened: bool) -> Iterator[tuple[Any, ...]]:
+def _rows(cluster: Cluster, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
     for job_id, step in cluster.store.asking.ended_steps(wanted):
         handle = cluster.job(job_id)
-        for item in handle.step(step).final_items(values=opened):
+        for item in handle.step(step).final_items(values=True):
             error = item.error
             yield (
                 job_id, handle.name, step, item.index, item.partition, item.node, item.attempt, item.seconds,
                 error.error_type if error else None, error.message if error else None,
-                text_of(item.value) if opened and error is None else None,
+                text_of(item.value) if error is None else None,
             )  # fmt: skip
 
 
 def text_of(value: Any) -> str | None:
     """A value in SQL: a text as it is, what JSON knows as JSON, everything else as Python shows it."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value[:LONGEST]
-    try:
-        shown = json.dumps(value, default=_plain)
-    except (TypeError, ValueError, RecursionError):
-        shown = repr(value)
-    return shown[:LONGEST]
-
-
-def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy, times and frames as what JSON knows; else how Python shows it."""
-    for way in ("item", "tolist", "isoformat", "to_dict"):
-        make = getattr(value, way, None)
-        if callable(make):
-            try:
-                return make()
-            except (TypeError, ValueError):
-                continue  # an array of several has no one item
-    return repr(value)
+    return None if value is None else as_text(value)[:LONGEST]

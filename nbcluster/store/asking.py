@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, case, cast, func, null, select
 
 from nbcluster.lifecycle import ExitCode, PartitionStatus
-from nbcluster.store import bulk
+from nbcluster.store import bulk, itemrows
 from nbcluster.store.bulk import MISSING, Columns, Field, Kind, Source
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.owntables import OwnTables
@@ -137,6 +137,13 @@ class Asking:
             texts = [body.decode("utf-8", "replace") for body in found.arrays["text"]]
             found.arrays["text"] = bulk.as_array(texts, Kind.TEXT)
         return found
+
+    def items(self, wanted: Wanted) -> Columns:
+        """Every item of what is final, without its value; ``seconds`` is NaN for one that has none."""
+        about = tuple(one for one in wanted.conditions if one.column in ABOUT_STEPS)
+        source, fields = itemrows.fields_of(wanted.columns)
+        read = Wanted(wanted.columns | frozenset(fields), about)
+        return itemrows.by_item(self._of_steps(source, fields, read))
 
     def ended_steps(self, wanted: Wanted) -> list[tuple[int, str]]:
         """The ids of the jobs and the names of their steps that have final partitions, in their order."""

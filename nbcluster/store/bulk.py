@@ -67,9 +67,12 @@ class Columns:
     rows: int
     arrays: dict[str, Any] = field(default_factory=dict)
 
-    def kept(self, mask: Any) -> Columns:
-        """Those rows where ``mask`` is true."""
-        return Columns(int(mask.sum()), {name: array[mask] for name, array in self.arrays.items()})
+    def kept(self, chosen: Any) -> Columns:
+        """Those rows: an array of their places, or one that says of each whether it stays."""
+        import numpy as np
+
+        places = np.arange(self.rows)[chosen]
+        return Columns(len(places), {name: array[places] for name, array in self.arrays.items()})
 
     def and_then(self, other: Columns) -> Columns:
         """These rows, and behind them the rows of another with the same columns."""

@@ -70,6 +70,26 @@ def test_results_stay_closed_unless_values_are_asked_for(cluster: Any, job: Any,
     assert opened
 
 
+def test_rows_of_items_are_the_same_with_and_without_their_values(cluster: Any, job: Any) -> None:
+    def killed(n: int) -> int:
+        import os
+
+        if n == 4:
+            os._exit(3)
+        return n
+
+    lost = cluster.map(killed, range(6), chunk=3, name="killed").wait(60)
+    query = "SELECT {} FROM results WHERE name IN ('killed', 'sevenths') ORDER BY job, item"
+    closed = "job, name, step, item, partition, node, attempt, seconds, error, message"
+    with_values = cluster.sql(query.format(f"{closed}, value"))
+    pd.testing.assert_frame_equal(cluster.sql(query.format(closed)), with_values.drop(columns="value"))
+    of_lost = with_values[with_values["job"] == lost.id]
+    assert of_lost["error"].isna().tolist() == [True] * 3 + [False] * 3
+    assert of_lost["seconds"].isna().tolist() == [False] * 3 + [True] * 3
+    counted = cluster.sql("SELECT count(*) AS n, count(error) AS errors FROM results WHERE job = :job", job=lost.id)
+    assert counted.values.tolist() == [[6, 3]]
+
+
 def test_a_result_that_was_altered_is_an_error_and_no_value(lab: Lab) -> None:
     lab.nodes(1)
     cluster = lab.connect()

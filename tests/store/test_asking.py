@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from nbcluster.lifecycle import ExitCode, PartitionStatus
 from nbcluster.newjob import NewPartition
+from nbcluster.records import Finish
 from nbcluster.store import Store
 from nbcluster.store.asking import ATTEMPTS, EVENTS, LOGS, PARTITIONS
 from nbcluster.store.bulk import MISSING, Columns, Field, Kind, Source, read
 from nbcluster.store.stepnames import Condition, Wanted
 from nbcluster.store.tables import partitions
-from tests.builders import a_new_job, completed, failed
+from tests.builders import a_new_job, a_result, completed, failed
 from tests.store.acts import change, lose, register, submit, take
 
 
@@ -193,3 +197,39 @@ def test_rows_come_whole_over_the_edges_of_portions(store: Store, monkeypatch: p
     assert [one["seconds"] for one in found] == [None if text is None else n / 7 for n, text in enumerate(texts)]
     assert [bytes(one["body"]) for one in found] == [bytes([n]) * n for n in range(len(texts))]
     assert {(one["state"], one["ended"]) for one in found} == {("PENDING", None)}
+
+
+def test_items_are_counted_through_their_step_and_failed_ones_have_their_error(store: Store) -> None:
+    register(store, "a-1")
+    sizes = {0: 2, 1: 3, 2: 1, 3: 2}
+    step = submit(
+        store, (NewPartition(place, f"part-{place}", size, None) for place, size in sizes.items()), name="fit"
+    )
+    other = submit(store, 1, name="other")
+    first, second, third, _ = take(store, step, "a-1", 4)
+    store.finishes.finish([
+        failed(third, "ValueError: bad"),
+        completed(second, result=replace(a_result(), seconds=struct.pack("3d", 0.5, 1.5, 2.5))),
+        Finish(first, PartitionStatus.FAILED, ExitCode.POISON, "it kills its process", failed_items=2),
+    ])  # fmt: skip
+    store.finishes.finish([completed(one) for one in take(store, other, "a-1", 1)])
+    columns = {"name": Kind.TEXT, "item": Kind.WHOLE, "partition": Kind.WHOLE, "seconds": Kind.NUMBER,
+               "error": Kind.TEXT, "message": Kind.TEXT}  # fmt: skip
+    found = [tuple(one[name] for name in columns) for one in asked(store.asking.items, columns)]
+    assert found[:6] == [
+        ("fit", 0, 0, None, "POISON", "it kills its process"),
+        ("fit", 1, 0, None, "POISON", "it kills its process"),
+        ("fit", 2, 1, 0.5, None, None),
+        ("fit", 3, 1, 1.5, None, None),
+        ("fit", 4, 1, 2.5, None, None),
+        ("fit", 5, 2, found[5][3], "ValueError", "bad"),
+    ]
+    assert [one[:3] for one in found[6:]] == [("other", 0, 0)]
+    assert store.asking.items(Wanted(frozenset({"item"}), (Condition("partition", "=", 2),))).rows >= 1
+    (only,) = {tuple(one.items()) for one in asked(store.asking.items, {"name": Kind.TEXT},
+               Condition("name", "=", "other"))}  # fmt: skip
+    assert dict(only)["name"] == "other"
+
+
+def test_items_of_nothing_are_no_rows(store: Store) -> None:
+    assert store.asking.items(Wanted(frozenset({"item", "seconds", "error"}))).rows == 0
