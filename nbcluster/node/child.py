@@ -118,8 +118,10 @@ def _load_function(body: payload.Body) -> payload.Shipped | str:
 
 def _opened(head: dict[str, Any], blobs: list[bytes]) -> list[payload.Body]:
     """The blobs of a frame, those that lie in files mapped."""
-    files = head.get("files", {})
-    return [mapped(files[str(place)]) if str(place) in files else blob for place, blob in enumerate(blobs)]
+    given: list[payload.Body] = list(blobs)
+    for place, path in head.get("files", {}).items():
+        given[int(place)] = mapped(path)
+    return given
 
 
 def _run(

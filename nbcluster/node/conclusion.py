@@ -68,10 +68,12 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
         text = errors.decode()
         json.loads(text)
         kept, digest, reference = b"", b"", None
-        if isinstance(values, Stored):
+        if isinstance(values, bytes):
+            kept = values
+        elif isinstance(values, Stored):
             digest, reference = values.digest, values.reference
         else:
-            (kept,) = _plain((values,))
+            raise TypeError("values that nobody stored")
         # Bound to this attempt and its token: no result can be moved to another partition or a later attempt.
         mac = signer.sign(
             "result",
@@ -98,10 +100,11 @@ def _answered(outcome: Outcome, head: dict[str, Any], signer: Signer, stop: Stop
     )
 
 
-def _plain(blobs: Sequence[object]) -> list[bytes]:
-    if not all(isinstance(blob, bytes) for blob in blobs):
+def _plain(blobs: Sequence[bytes | Filed | Stored]) -> list[bytes]:
+    plain = [blob for blob in blobs if isinstance(blob, bytes)]
+    if len(plain) < len(blobs):
         raise TypeError("a part of an outcome that is no bytes")
-    return [blob for blob in blobs if isinstance(blob, bytes)]
+    return plain
 
 
 def _rows(outcome: Outcome, head: dict[str, Any]) -> TableRows | None:

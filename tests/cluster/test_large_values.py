@@ -376,8 +376,8 @@ def test_a_frozen_node_s_late_values_are_dropped(lab: Lab, way: dict[str, str]) 
     gate.touch()
     slow.thaw()
     wait_until(lambda: "FENCED" in slow.said(), message="that it notices")
-    wait_until(lambda: not spooled(lab), message="that nothing is left on its way")
-    assert len(kept(lab)) + streams(lab) == 1
+    wait_until(lambda: not spooled(lab) and len(kept(lab)) + streams(lab) == 1, message="that its values are gone")
+    assert job.results()[0][0] == 12.0
 
 
 # --- a database that goes away -------------------------------------------------------------------
