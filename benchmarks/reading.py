@@ -65,7 +65,7 @@ def read(cluster: nb.Cluster, url: str, job: int, way: str, count: int) -> Sampl
         command = [sys.executable, "-c", READER, url, str(job), way, str(Path(folder) / "file")]
         root = str(Path(__file__).resolve().parent.parent)
         done = subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE, check=True)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
     if found["count"] not in (count, 0):
         raise AssertionError(f"{way} gave {found['count']} values instead of {count}")
     return {"peak MB": [round(found["peak"], 1)], "seconds": [found["seconds"]]}

@@ -1,4 +1,4 @@
-"""The cluster in the user's hands: connect, fan out, act; looking at it is in ``overseeing.py``."""
+"""The cluster in the user's hands: connect, fan out; acting on what is there is in ``steering.py``, looking in ``overseeing.py``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster import display, payload
-from nbcluster.config import Settings, load_settings, origin_of, parse_count, parse_slots, usable_cores
+from nbcluster.config import Settings, load_settings, origin_of, usable_cores
 from nbcluster.diagnosing.diagnosis import Diagnosis
 from nbcluster.diagnosing.examining import examine
 from nbcluster.errors import DatabaseError, InputError
@@ -20,11 +20,11 @@ from nbcluster.handle import JobHandle
 from nbcluster.lifecycle import PRESENT, JobStatus
 from nbcluster.local import LocalNodes
 from nbcluster.member import Member
-from nbcluster.overseeing import Overseeing
 from nbcluster.partitioners.base import Nodes
 from nbcluster.pipeline import Pipeline
 from nbcluster.records import JobRow, Node
 from nbcluster.sharing import Shared, add_source
+from nbcluster.steering import Steering
 from nbcluster.store import SCHEMA_VERSION, Store, open_store
 from nbcluster.submitting.options import Options, options_from, rules_of
 from nbcluster.submitting.storing import candidates, only_step, row_of, store_job
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     from nbcluster.submitting.planned import Plan
 
 log = logging.getLogger(__name__)
-
-# Settings that local nodes inherit from the kernel that starts them.
-_PASSED_ON = (
-    "heartbeat_interval", "unreachable_node_threshold", "node_cleanup_threshold", "task_polling_interval", "key_file",
-)  # fmt: skip
 
 
 def connect(url: str | None = None, **settings: Any) -> Cluster:
@@ -79,7 +74,7 @@ def doctor(url: str | None = None, **settings: Any) -> Diagnosis:
     return examine(examined)
 
 
-class Cluster(Overseeing):
+class Cluster(Steering):
     """One database and the nodes that meet in it."""
 
     def __init__(self, store: Store, settings: Settings, url_origin: str = "given") -> None:
@@ -144,8 +139,9 @@ class Cluster(Overseeing):
     def map(self, function: Callable[..., Any], items: Any, **options: Any) -> JobHandle:
         """Call ``function(item)`` for each item, on the nodes.
 
-        ``items`` is any finite iterable, a partitioner (``nb.ranges``, ``nb.frame``: rows as
-        Series) or a DataFrame.  Options: ``name``, ``chunk`` (items in a partition) or
+        ``items`` is any finite iterable, a DataFrame (each row as a Series), a partitioner
+        (``nb.ranges``, ``nb.dates``, ``nb.grid``, ``nb.files``, ``nb.csv``, ``nb.parquet``, ``nb.keys``, ``nb.sql``)
+        or a function of the live nodes that gives the parts.  Options: ``name``, ``chunk`` (items in a partition) or
         ``partitions`` (by default four per live slot), ``strategy`` with ``nodes``,
         ``transferable``, ``max_capture``, ``ship``; ``retries`` of failed items with ``retry_on`` and
         ``retry_wait``, ``timeout`` of a partition, ``max_errors``, ``priority``, ``require`` and
@@ -155,6 +151,13 @@ class Cluster(Overseeing):
         Modules beside the notebook travel by themselves, with what they import, as they are in their
         files; ``ship`` names others that the nodes do not have, which travel as they are in this process;
         ``ship=False`` sends none.
+
+        ``into`` names a table that gets the values as rows (``nb.table`` for one in another database): a
+        DataFrame, a dict, a Series, a named tuple, a list of those, None for no rows.  Named levels of an
+        index are columns; what is missing is NULL.  The rows of a partition commit together with its COMPLETED
+        mark: each is there exactly once, whatever dies, and those of a partition that fails are not there at
+        all.  Each result is then its number of rows.  The table is made from the columns of the first rows
+        that come; ``if_exists``: ``"fail"`` (default), ``"append"``, ``"replace"``.
 
         The same name, function and input are the same job: it is re-attached to, or gone on
         with if it failed or was stopped (``handle.note`` says so), unless ``fresh``.  With ``cache=True``
@@ -170,7 +173,7 @@ class Cluster(Overseeing):
         return self._submit(function, items, payload.STAR, options)
 
     def map_partitions(self, function: Callable[..., Any], parts: Any, **options: Any) -> JobHandle:
-        """Call ``function(part)`` once for each part of the split: a list, range or DataFrame."""
+        """Call ``function(part)`` once for each part of the split: a list, range, frame or handle with ``read()``."""
         return self._submit(function, parts, payload.PARTITION, options)
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> JobHandle:
@@ -209,12 +212,18 @@ class Cluster(Overseeing):
 
         What travels with functions and arguments is small then.  Each node fetches the value once, when
         it is first used there, and its processes share the memory.  An equal value is not stored twice.
-        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``.  Raises
-        CannotPickle or ValueNotStored.
+        It stays until ``big.delete()``, or until the end of ``with nc.share(df) as big:``; ``nc.shares()`` lists
+        what there is.  Raises CannotPickle or ValueNotStored.
         """
         from nbcluster.submitting.shares import share
 
         return share(self.store, value)
+
+    def unshare(self, shared_id: str) -> None:
+        """Delete a shared value by its id, or by how that begins.  Raises InputError unless that names just one."""
+        from nbcluster.submitting.shares import remove_called
+
+        remove_called(self.store, shared_id)
 
     def _fetch_shared(self, shared_id: str) -> payload.Body | None:
         from nbcluster.submitting.shares import fetch
@@ -310,52 +319,7 @@ class Cluster(Overseeing):
         near: Mapping[str, Any] = {**caller.f_globals, **caller.f_locals}
         return ask(self, query, parameters, near.get)
 
-    # --- act --------------------------------------------------------------------------
-
-    def cancel(self, job: str | int, now: bool = False) -> None:
-        """Stop a job; what is finished stays.  With ``now`` what runs is killed at once."""
-        self.job(job).cancel(now=now)
-
-    def pause(self, job: str | int) -> None:
-        """Let no more partitions of a job begin until ``resume``."""
-        self.job(job).pause()
-
-    def resume(self, job: str | int) -> JobHandle:
-        """Let a paused job go on, or go on with a failed or stopped one in a new execution."""
-        return self.job(job).resume()
-
-    def retry(self, job: str | int, partition: int | None = None) -> JobHandle:
-        """Run what failed of a job again, or one ``partition`` of it, in a new execution."""
-        return self.job(job).retry(partition)
-
-    def drain(self, node: str) -> list[str]:
-        """Let a node, by its id, or all of that name finish what they run and then leave; gives their ids.
-
-        Raises InputError naming the nodes there are.
-        """
-        told = self.store.nodes.drain_named(str(node))
-        if not told:
-            known = ", ".join(sorted({f"{one.name} ({one.node_id})" for one in self.workers()}))
-            raise InputError(f"there is no node {node!r}; " + (f"alive are {known}" if known else "no node is alive"))
-        return told
-
-    def up(self, nodes: int = 1, slots: int | None = None, timeout: float = 30.0) -> list[str]:
-        """Start nodes on this machine and wait until they beat; gives their ids.
-
-        ``slots`` of each: by default this machine's cores shared among them.  They go on
-        when this kernel ends; ``down()`` stops them.
-        """
-        count = parse_count(nodes, "the number of nodes")
-        share = parse_slots(slots) if slots is not None else max(1, usable_cores() // count)
-        passed = {name: str(getattr(self.settings, name)) for name in _PASSED_ON if getattr(self.settings, name)}
-        processes = self._local.start(count, share, passed)
-        self._local.wait_until(processes, lambda: {node.pid for node in self.workers()}, timeout)
-        started = {process.pid for process in processes}
-        return [node.node_id for node in self.workers() if node.pid in started]
-
-    def down(self, timeout: float = 10.0) -> int:
-        """Stop the nodes that ``up`` started on this machine; gives how many."""
-        return self._local.stop(timeout)
+    # --- leave ------------------------------------------------------------------------
 
     def close(self) -> None:
         """Leave the cluster and close every connection.  Running jobs go on."""

@@ -57,7 +57,7 @@ def export(
     """
     target = checked_path(path, kind)
     with _beside(target, kind) as folder, duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # it prints into the user's cell
         staging = _Staging(connection, folder)
         if not staging.take(items(), tell, apart=True):
             staging = _Staging(connection, folder)

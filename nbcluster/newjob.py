@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.lifecycle import StepKind
-from nbcluster.records import CachedResult, Signed
+from nbcluster.records import Signed
 
 
 @dataclass(frozen=True, slots=True)

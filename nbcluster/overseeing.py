@@ -48,6 +48,12 @@ class Overseeing:
         age = None if since is None else parse_duration(since, "since")
         return jobs_frame(self.store.views.listed(1000 if all else 50, age))
 
+    def shares(self) -> pd.DataFrame:
+        """One row a value that somebody shared and nobody deleted: id, user, size (bytes), created (UTC)."""
+        from nbcluster.frames import shares_frame
+
+        return shares_frame(self.store.shared.all())
+
     def as_of(self, time: Any) -> Past:
         """Nodes and partitions as they were: ``nc.as_of("14:05").nodes()``, ``nc.as_of("10m").partitions("scores")``.
 

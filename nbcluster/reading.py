@@ -80,8 +80,9 @@ class ResultReader:
             batch = indexes[start : start + BATCH]
             chained = self._chained(batch) if inputs and self._job.input_of is not None else {}
             for closed in self._store.outcomes.read(self._job.step_execution_id, batch, arguments=own, fetch=False):
-                one = self._store.outcomes.fetched(closed, values=values)
-                given = self._inputs(one) if own else chained.get(one.index, ())
+                by_key = self._told and self._job.mode == payload.PARTITION and _apart(closed)
+                one = self._store.outcomes.fetched(closed, values=values, arguments=not by_key)
+                given = [one.key] if by_key else self._inputs(one) if own else chained.get(one.index, ())
                 if self._told:
                     given = [_in_words(value, one.key, self._job.mode) for value in given]
                 yield from self._items_of(one, first[one.index], given, opened=values)
@@ -192,6 +193,11 @@ class ResultReader:
             return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
         self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
         return sent.body
+
+
+def _apart(stored: StoredResult) -> bool:
+    """Whether its arguments are too large for its row."""
+    return stored.arguments_reference is not None or stored.arguments_unfetched is not None
 
 
 def _size(stored: StoredResult) -> int:

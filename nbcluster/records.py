@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
+from nbcluster.cachedresult import TakenOver
 from nbcluster.lifecycle import (
     ExitCode,
     JobStatus,
@@ -323,40 +324,6 @@ class AttemptRow:
     ended: datetime | None
     seconds: float | None
     peak_memory: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class CachedResult:
-    """A result that other jobs may take over: the attempt that it is of, and the signature that binds it to its key.
-
-    ``partition_id`` is the partition that holds it; ``node`` and ``seconds`` tell how it was computed.
-    """
-
-    key: str
-    partition_id: int
-    uid: str
-    step_name: str
-    index: int
-    attempt: int
-    token: int
-    mac: bytes
-    node: str | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TakenOver:
-    """Where a partition has a result from that another job computed, with what proves that it may have it.
-
-    ``key_mac`` is the signature of the kernel that submitted it, ``mac`` that of the node that computed it.
-    """
-
-    uid: str
-    step_name: str
-    index: int
-    key: str
-    key_mac: bytes
-    mac: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,10 +135,11 @@ def _opened(store: Store, given: Blob | Sealed) -> payload.Body:
     return memoryview(store.transport.open(given)).toreadonly()
 
 
-def _modules(body: bytes | None) -> payload.Bundle | None:
+def _modules(body: Blob | None) -> payload.Bundle | None:
     """The modules that came with it; None when this process has them: then its breakpoints are in the right ones."""
     if body is None:
         return None
+    assert isinstance(body, bytes)  # there are no children to leave them in a file for
     bundle = payload.unpack_modules(body)
     return None if beside.same_here(bundle) else bundle
 

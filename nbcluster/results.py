@@ -126,7 +126,7 @@ class StepResults:
         DataFrames gives none.  What is missing does not change a dtype (Int64, boolean); a failed
         item has a row.  A column that is called like one of those above becomes ``value_...``.
         Whatever is of several kinds stays as it is, in ``value``, which is said once.  A frame
-        that a partition was given is told by the partition's key.
+        or another large part that a partition was given is told by the partition's key.
         """
         from nbcluster.frames.items import items_frame
 

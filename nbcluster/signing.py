@@ -20,9 +20,10 @@ import secrets
 import stat
 from pathlib import Path
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import config_directory
 from nbcluster.errors import ConfigError, SignatureError
-from nbcluster.records import CachedResult, StoredResult
+from nbcluster.records import StoredResult
 
 _CONTEXT = b"nbcluster/1\0"
 _KEY_BYTES = 32

@@ -20,6 +20,7 @@ from nbcluster.records import AttemptRow, JobRow, Node, PartitionRow
 if TYPE_CHECKING:
     from nbcluster.plots.paper import Picture
     from nbcluster.plots.runs import Story
+    from nbcluster.store.shared import SharedRow
 
 _NODE_STATES = ["ACTIVE", "DRAINING", "UNREACHABLE", "GONE"]
 _PARTITION_STATES = ["PENDING", "CLAIMED", "COMPLETED", "FAILED"]
@@ -111,6 +112,12 @@ def jobs_frame(jobs: Iterable[JobRow]) -> pd.DataFrame:
     ]  # fmt: skip
     columns = ("job", "name", "state", "user", "items", "done", "failed", "created", "seconds", "strategy")
     return _times(_states(from_rows(rows, columns), _JOB_STATES), "created")
+
+
+def shares_frame(shares: Iterable[SharedRow]) -> pd.DataFrame:
+    """One row a shared value, oldest first: id, user, size (bytes), created (UTC)."""
+    rows = [(one.shared_id, one.user, one.size, one.created) for one in shares]
+    return table(rows, ("id", "user", "size", "created"), times=["created"]).astype({"size": "int64"})
 
 
 def partitions_frame(partitions: Iterable[PartitionRow]) -> pd.DataFrame:

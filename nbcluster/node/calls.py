@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,8 @@ class Call:
     ``inputs`` are its own arguments, or what earlier steps gave.  ``kept`` is the outcome of
     an attempt whose good items are not computed again (values, errors, seconds), ``saved``
     what the function saved in an earlier attempt, ``modules`` those that came with the job.  What
-    is sealed is to be fetched before a child gets it.  ``room`` is where the child may leave values
-    of more than ``large`` bytes.
+    is sealed is to be fetched before a child gets it.  ``room`` makes the file in which the child may
+    leave values of more than ``large`` bytes; None when there is no place for one.
     """
 
     claim: Claim
@@ -41,8 +42,8 @@ class Call:
     saved: bytes | None = None
     rows_form: str = ""
     """How rows for the step's table travel."""
-    modules: bytes | None = None
-    room: SpoolFile | None = None
+    modules: Blob | None = None
+    room: Callable[[], SpoolFile | None] = lambda: None
     large: int = 0
 
     @property
@@ -120,27 +121,33 @@ class Need:
     shared_id: str
 
 
-def with_file(head: dict[str, Any], blobs: list[bytes], call: Call) -> tuple[bytes | Filed, ...]:
-    """The blobs of an outcome whose values, or rows, lie in the file that the child was given for them."""
+def with_file(head: dict[str, Any], blobs: list[bytes], room: SpoolFile | None) -> tuple[bytes | Filed, ...]:
+    """The blobs of an outcome whose values, or rows, lie in the file that the child was given for them.
+
+    Raises ValueError, KeyError, TypeError or OSError when it is not as the child told.
+    """
     filed = (head.get("rows") or {}).get("filed")
     if filed is not None:
-        return (*blobs[:ROWS], Filed(_there(call, int(filed)), int(filed), b""), *blobs[ROWS + 1 :])
-    if "file" not in head:
-        return tuple(blobs)
+        return (*blobs[:ROWS], Filed(_there(room, int(filed)), int(filed), b""), *blobs[ROWS + 1 :])
     told = head["file"]
     size, digest = int(told["size"]), bytes.fromhex(told["sha256"])
     if len(digest) != hashlib.sha256().digest_size:
         raise ValueError("a file that nobody asked for")
-    return (Filed(_there(call, size), size, digest), *blobs[1:])
+    return (Filed(_there(room, size), size, digest), *blobs[1:])
 
 
-def _there(call: Call, size: int) -> SpoolFile:
-    if call.room is None:
+def in_file(head: dict[str, Any]) -> bool:
+    """Whether something of an outcome lies in a file."""
+    return "file" in head or (head.get("rows") or {}).get("filed") is not None
+
+
+def _there(room: SpoolFile | None, size: int) -> SpoolFile:
+    if room is None:
         raise ValueError("a file that nobody asked for")
-    found = os.lstat(call.room.path)
+    found = os.lstat(room.path)
     if not stat.S_ISREG(found.st_mode) or found.st_size != size:
         raise ValueError("a file that is not as it says")
-    return call.room
+    return room
 
 
 def death_by(code: int) -> str:

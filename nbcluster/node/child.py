@@ -53,7 +53,7 @@ def main(descriptor: int, board_descriptor: int, parent: int) -> None:
     link.send({"type": wire.READY})
     for head, blobs in link.frames():
         if head["type"] in (wire.MODULES, wire.FUNCTION):
-            loaded.take(head, _opened(head, blobs)[0])
+            loaded.take(head, _opened(head, blobs)[0], head.get("files", {}).get("0"))
             continue
         me = os.getpid()
         saved = blobs.pop() if head["saved"] else None
@@ -83,10 +83,10 @@ class _Loaded:
         self._bundles: dict[str, payload.Bundle] = {}
         self._functions: dict[str, tuple[payload.Shipped | str, payload.Bundle | None]] = {}
 
-    def take(self, head: dict[str, Any], body: payload.Body) -> None:
-        """Keep what the node sent."""
+    def take(self, head: dict[str, Any], body: payload.Body, file: str | None) -> None:
+        """Keep what the node sent, or left in a file."""
         if head["type"] == wire.MODULES:
-            _keep(self._bundles, head["id"], payload.unpack_modules(bytes(body)))
+            _keep(self._bundles, head["id"], payload.unpack_modules(bytes(body), file))
             return
         bundle = self._bundles[head["modules"]] if head["modules"] is not None else None
         payload.use(bundle)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.node import wire
-from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Need, Outcome, Save, death_by, with_file
+from nbcluster.node.calls import CANCELLED, CUT_OFF, TIMED_OUT, Call, Need, Outcome, Save, death_by
 from nbcluster.node.slot import Output, Slot
 from nbcluster.records import Claim
 
@@ -197,7 +197,7 @@ class Executor:
         try:
             for head, blobs in slot.decoder.feed(data):
                 self._heard(slot, head, blobs)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             log.warning("slot %d: its child said nonsense (%s) and is replaced", slot.number, error)
             self._bury(slot)
 
@@ -217,7 +217,7 @@ class Executor:
             self._needs.append(Need(busy.call.claim, int(head["number"]), str(head["id"])))
             self._notify()
             return
-        seconds = float(head["seconds"])
+        seconds, values = float(head["seconds"]), slot.collect(busy.call, head, blobs)
         slot.read_output()
         del self._running[slot.number]
         self._report(
@@ -225,7 +225,7 @@ class Executor:
                 claim=busy.call.claim,
                 started=True,
                 head=head,
-                blobs=with_file(head, blobs, busy.call),
+                blobs=values,
                 log=slot.output.take(),
                 seconds=seconds,
                 taken=time.monotonic() - busy.began,
@@ -268,7 +268,7 @@ class Executor:
                 "inputs": len(call.inputs),
                 "saved": call.saved is not None,
                 "max_result": claim.step.max_result,
-                "room": None if call.room is None else str(call.room.path),
+                "room": slot.room(call),
                 "large": call.large,
                 "rows_form": call.rows_form,
                 "current": {

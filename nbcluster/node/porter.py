@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from nbcluster.errors import DatabaseError, NBClusterError, SignatureError, ValueNotStored
+from nbcluster.errors import DatabaseUnreachable, NBClusterError, SignatureError, ValueNotStored
 from nbcluster.lifecycle import ExitCode
 from nbcluster.node.calls import Call, Filed, Outcome, Stored
 from nbcluster.records import Reference
@@ -71,6 +71,8 @@ class Porter:
     def stop(self) -> None:
         """Begin nothing more."""
         self._stopping = True
+        for _ in self._threads:
+            self._errands.put(lambda: None)
 
     def _ask(self, errand: Callable[[], None]) -> None:
         self._errands.put(errand)
@@ -87,7 +89,7 @@ class Porter:
             while not self._stopping:
                 try:
                     errand()
-                except DatabaseError as error:
+                except DatabaseUnreachable as error:
                     log.warning("a large value: %s; trying again", error)
                     time.sleep(_AGAIN)
                     continue
@@ -98,19 +100,15 @@ class Porter:
 
     def _fetch(self, call: Call) -> None:
         try:
-            brought = {
-                id(one): self._transport.bring(one) for one in (*call.inputs, *call.kept) if isinstance(one, Sealed)
-            }
+            sealed = [one for one in (*call.inputs, *call.kept) if isinstance(one, Sealed)]
+            brought = {id(one): self._transport.bring(one) for one in sealed}
+        except DatabaseUnreachable:
+            raise
+        except Exception as error:  # whatever happened: the partition ends with it, and is not held for ever
+            self._calls.append((call, _ours(error)))
+        else:
             inputs, kept = (tuple(brought.get(id(one), one) for one in some) for some in (call.inputs, call.kept))
             self._calls.append((dataclasses.replace(call, inputs=inputs, kept=kept), None))
-        except DatabaseError as error:
-            if error.exit_code == _UNREACHABLE:
-                raise
-            self._calls.append((call, error))
-        except NBClusterError as error:
-            self._calls.append((call, error))
-        except OSError as error:
-            self._calls.append((call, ValueNotStored(f"no room for a large input on this node: {error.strerror}")))
         self.notify()
 
     def _deliver(self, outcome: Outcome) -> None:
@@ -119,12 +117,10 @@ class Porter:
         at = outcome.claim.step.values_at
         try:
             name = self._transport.take_in(filed.file, at)
-        except DatabaseError as error:
-            if error.exit_code == _UNREACHABLE:
-                raise
-            self._outcomes.append(_failed(outcome, error))
-        except (NBClusterError, OSError) as error:
-            self._outcomes.append(_failed(outcome, error))
+        except DatabaseUnreachable:
+            raise
+        except Exception as error:
+            self._outcomes.append(_failed(outcome, _ours(error)))
         else:
             stored = Stored(Reference(name, at, filed.size), filed.digest)
             self._outcomes.append(dataclasses.replace(outcome, blobs=(stored, *outcome.blobs[1:])))
@@ -140,7 +136,12 @@ class Porter:
             log.info("%d large values that nobody refers to were removed", removed)
 
 
-_UNREACHABLE = 3
+def _ours(error: Exception) -> NBClusterError:
+    """The error with one sentence about it."""
+    if isinstance(error, NBClusterError):
+        return error
+    said = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return ValueNotStored(f"a large value could not be carried by this node: {said}")
 
 
 def _failed(outcome: Outcome, error: Exception) -> Outcome:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from nbcluster import payload
 from nbcluster.depot.names import is_reference
-from nbcluster.depot.spool import whole
+from nbcluster.depot.spool import SpoolFile, whole
 from nbcluster.errors import SignatureError, ValueNotStored
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.node.calls import Call
@@ -23,8 +23,10 @@ from nbcluster.store import Store
 from nbcluster.store.partitions import checkpoints
 from nbcluster.store.transport import Blob, Sealed
 
+log = logging.getLogger(__name__)
+
 _FUNCTION_CACHE_BYTES = 512 * 10**6
-_BUNDLES_KEPT = 16
+_BUNDLES_KEPT = 64
 _BATCH = 256
 """Results of an earlier step that are read at once."""
 
@@ -45,7 +47,7 @@ class Preparing:
         self._children = children
         self._functions: OrderedDict[str, tuple[Blob, int]] = OrderedDict()
         self._checked: set[int] = set()
-        self._bundles: OrderedDict[str, bytes] = OrderedDict()
+        self._bundles: OrderedDict[str, Blob] = OrderedDict()
         self._checked_bundles: set[int] = set()
         self._before: dict[int, int] = {}
         self._results: dict[int, _Given] = {}
@@ -56,12 +58,17 @@ class Preparing:
         step, form = claim.step, ""
         if step.into_table is not None:
             form = self._store.database.dialect.rows_form
-        call = Call(claim, self._function(step), self._inputs(claim), kept, saved, form, self._modules(step))
-        if not self._children:
-            return call
-        transport = self._store.transport
-        at = step.values_at if step.into_table is None else None  # rows go through this node
-        return replace(call, room=transport.room(at), large=transport.large)
+        function, modules, large = self._function(step), self._modules(step), self._store.transport.large
+        room = partial(self._room, step.values_at if step.into_table is None else None)  # rows go through this node
+        return Call(claim, function, self._inputs(claim), kept, saved, form, modules, room, large)
+
+    def _room(self, at: str | None) -> SpoolFile | None:
+        """Where a child may leave large values; without one they come as small ones do."""
+        try:
+            return self._store.transport.room(at)
+        except ValueNotStored as error:
+            log.warning("%s", error)
+            return None
 
     def read_together(self, claims: Sequence[Claim]) -> None:
         """Read what earlier steps gave to these claims, before ``call`` is asked for each of them."""
@@ -166,7 +173,11 @@ class Preparing:
 
     def _spooled(self, body: bytes) -> Blob:
         """A large function as a file, when children are to get it; they get it as it is when there is no room."""
-        if not self._children or len(body) <= self._store.transport.large:
+        return self._filed(body) if len(body) > self._store.transport.large else body
+
+    def _filed(self, body: bytes) -> Blob:
+        """A file for many children, if there are any and there is room; else the bytes."""
+        if not self._children:
             return body
         with contextlib.suppress(OSError, ValueNotStored):
             file = self._store.transport.room(None)
@@ -175,21 +186,24 @@ class Preparing:
             return file
         return body
 
-    def _modules(self, step: StepToRun) -> bytes | None:
-        """The modules that came with a step: read once while they stay in the cache, checked once for each step."""
+    def _modules(self, step: StepToRun) -> Blob | None:
+        """The modules that came with a step: read once while they stay in the cache, checked once for each step.
+
+        They lie in a file, however small they are: processes that user code starts import from it too.
+        """
         if step.bundle_id is None:
             return None
-        body = self._bundles.get(step.bundle_id)
-        if body is None:
-            body = self._store.jobs.modules(step.bundle_id) or b""
-        if step.step_execution_id not in self._checked_bundles:
+        blob = self._bundles.get(step.bundle_id)
+        if blob is None or step.step_execution_id not in self._checked_bundles:
+            body = (self._store.jobs.modules(step.bundle_id) or b"") if blob is None else _body(blob)
             self._store.signer.check(step.bundle_mac or b"", "modules", step.uid, step.name, body=body)
             self._checked_bundles.add(step.step_execution_id)
-        self._bundles[step.bundle_id] = body
+            blob = self._filed(body) if blob is None else blob
+        self._bundles[step.bundle_id] = blob
         self._bundles.move_to_end(step.bundle_id)
         while len(self._bundles) > _BUNDLES_KEPT:
             self._bundles.popitem(last=False)
-        return body
+        return blob
 
 
 def is_chained(step: StepToRun) -> bool:

@@ -44,10 +44,12 @@ class Sharing:
             if error.exit_code == _UNREACHABLE:
                 raise
             self._executor.answer(need, str(error))
-        except NBClusterError as error:
-            self._executor.answer(need, str(error))
         except OSError as error:
             self._executor.answer(need, f"no room for a shared value on this node: {error.strerror}")
+        except Exception as error:  # whatever it is, somebody waits for an answer
+            if not isinstance(error, NBClusterError):
+                log.exception("a shared value could not be brought here")
+            self._executor.answer(need, str(error) or type(error).__name__)
         else:
             self._executor.answer(need, path=path)
 

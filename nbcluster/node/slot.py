@@ -12,10 +12,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
+from nbcluster.depot.spool import SpoolFile
 from nbcluster.node import wire
 from nbcluster.node.board import make_board
-from nbcluster.node.calls import Call
+from nbcluster.node.calls import Call, Filed, in_file, with_file
 
 _SECRETS = ("NBCLUSTER_", "PG", "DATABASE_URL", "MYSQL_", "MARIADB_")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -33,6 +35,11 @@ def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str
     for name in _THREADS:
         kept.setdefault(name, str(threads))
     return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _place(call: Call) -> tuple[str | None, bool]:
+    """What calls share whose large values may lie in the same file."""
+    return call.claim.step.values_at, call.claim.step.into_table is None
 
 
 _LAST_MOMENT = 0.2
@@ -90,6 +97,7 @@ class Slot:
         self.lingered = False
         self.peak = 0
         self.loaded: dict[str, None] = {}
+        self._rooms: dict[tuple[str | None, bool], SpoolFile] = {}
         self.bundles: dict[str, None] = {}
         self.output = Output()
         self.decoder = wire.Decoder()
@@ -129,6 +137,22 @@ class Slot:
             _remember(self.bundles, bundle)
         self.send({"type": wire.FUNCTION, "id": call.function_key, "modules": bundle}, (call.function,))
         _remember(self.loaded, call.function_key)
+
+    def room(self, call: Call) -> str | None:
+        """Where the child may leave large values; one that was not used is there for the next call."""
+        where = _place(call)
+        if where not in self._rooms:
+            made = call.room()
+            if made is None:
+                return None
+            self._rooms[where] = made
+        return str(self._rooms[where].path)
+
+    def collect(self, call: Call, head: dict[str, Any], blobs: list[bytes]) -> tuple[bytes | Filed, ...]:
+        """The blobs of an outcome, with the file that the child left.  Raises like ``with_file``."""
+        if not in_file(head):
+            return tuple(blobs)
+        return with_file(head, blobs, self._rooms.pop(_place(call), None))
 
     @property
     def wants_to_send(self) -> bool:

@@ -56,6 +56,11 @@ class CsvPart(Handle):
     def __repr__(self) -> str:
         return f"<CSV {self.path}, part {self.place}: bytes {self.start:,} to {self.stop:,}>"
 
+    @property
+    def reads(self) -> int:
+        """The bytes of its records."""
+        return self.stop - self.start
+
     def identity(self) -> Any:
         form = self.form
         return (
@@ -142,6 +147,9 @@ class Csv(Partitioner):
         size = self._size(seen)
         for file, name in zip(seen, names, strict=True):
             yield from _slices(file, name, size, self.form)
+
+    def in_chunks(self, _chunk: int) -> Csv:
+        raise InputError(f"chunk= does not fit {WHO}, which does not count rows; say bytes= or partitions=")
 
     def in_partitions(self, partitions: int) -> Csv:
         return replace(self, partitions=partitions)

@@ -30,6 +30,11 @@ class Paths(list[str], Handle):
         """The names of the first file and the last."""
         return self._key
 
+    @property
+    def reads(self) -> int:
+        """The bytes of the files together."""
+        return sum(one.size for one in self.seen)
+
     def identity(self) -> Any:
         """Each path with its size and time of change."""
         return "files", [one.identity() for one in self.seen]

@@ -21,6 +21,11 @@ class Handle(ABC):
     def identity(self) -> Any:
         """What it stands for, in plain values, without any secret: equal ones stand for the same data."""
 
+    @property
+    def reads(self) -> int | None:
+        """The bytes of the files that it stands for; None where that is not known."""
+        return None
+
     def arrive(self) -> Any:
         """What the function gets in its place, where it runs.
 
@@ -33,6 +38,6 @@ def arrived(given: Any) -> Any:
     """What came with a partition, ready for the function: handles look first whether their data is there."""
     if isinstance(given, Handle):
         return given.arrive()
-    if type(given) is list and given and isinstance(given[0], Handle):
+    if type(given) in (list, tuple) and given and isinstance(given[0], Handle):
         return [one.arrive() if isinstance(one, Handle) else one for one in given]
     return given

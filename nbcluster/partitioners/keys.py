@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbcluster.errors import InputError
 from nbcluster.partitioners.base import Nodes, Part, Partitioner, positive, several
@@ -25,6 +25,8 @@ class KeysPart(Handle):
 
     ``rows`` is how many there were when it was split.
     """
+
+    settled: ClassVar[bool] = False
 
     source: Source
     which: Range
@@ -106,6 +108,9 @@ class Keys(Partitioner):
         parts = list(_ranges(source, bounds, total, filled))
         self._found[:] = [f"{several(len(parts), 'part')} of {several(total, 'row')} when it was split"]
         yield from parts
+
+    def in_chunks(self, chunk: int) -> Keys:
+        return replace(self, rows=chunk)
 
     def in_partitions(self, partitions: int) -> Keys:
         return replace(self, partitions=partitions)

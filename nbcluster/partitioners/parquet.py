@@ -102,6 +102,9 @@ class Parquet(Partitioner):
                     yield ParquetPart(file, name, first, rows, group)
                 first += rows
 
+    def in_chunks(self, _chunk: int) -> Partitioner:
+        raise InputError(f"chunk= does not fit {WHO}, which makes a part for each {self.per}")
+
     def in_partitions(self, _partitions: int) -> Partitioner:
         raise InputError(f"partitions= does not fit nb.parquet, which makes a part for each {self.per}")
 

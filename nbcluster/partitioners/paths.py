@@ -47,7 +47,10 @@ class Patterns:
                 if real in met:
                     raise InputError(f"{self.who}: {_twice(path, met[real])}; name each file once")
                 met[real] = path
-        return [SeenFile.at(path) for path in sorted(met.values())]
+        try:
+            return [SeenFile.at(path) for path in sorted(met.values())]
+        except OSError as error:
+            raise InputError(f"{self.who}: {error.filename} cannot be read ({error.strerror})") from error
 
     def _matching(self, pattern: str) -> list[str]:
         if not is_pattern(pattern):

@@ -34,6 +34,9 @@ class Ranges(Partitioner):
     def identity(self, _parts: Sequence[Part]) -> Any:
         return "ranges", self.numbers.start, self.numbers.stop, self.numbers.step
 
+    def nothing(self) -> str:
+        return "the range is empty: there is nothing to map"
+
     def __repr__(self) -> str:
         r = self.numbers
         return f"ranges({r.start}, {r.stop}{f', {r.step}' if r.step != 1 else ''}): {len(r)} numbers"
@@ -61,6 +64,9 @@ class Items(Partitioner):
 
     def identity(self, _parts: Sequence[Part]) -> Any:
         return "items", self.sequence
+
+    def nothing(self) -> str:
+        return "the sequence is empty: there is nothing to map"
 
     def __repr__(self) -> str:
         return f"items: {len(self.sequence)}"

@@ -28,17 +28,19 @@ class SeenFile:
     @classmethod
     def at(cls, path: str) -> SeenFile:
         """The file as it is now.  Raises OSError."""
-        found = os.stat(path)
+        found = _looked_at(path)
         return cls(path, found.st_size, found.st_mtime_ns)
 
     def check(self) -> None:
         """Raise FileNotSeen or FileChanged unless this process can read it as it was."""
         try:
-            found = os.stat(self.path)
+            found = _looked_at(self.path)
+        except PermissionError as error:
+            raise FileNotSeen(_forbidden(self.path)) from error
         except OSError as error:
             raise FileNotSeen(unseen(self.path, error)) from error
-        if not stat.S_ISREG(found.st_mode) or not os.access(self.path, os.R_OK):
-            raise FileNotSeen(f"{here()} may not read {self.path}: let the user that runs the node read it")
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotSeen(_forbidden(self.path))
         if found.st_size != self.size:
             raise FileChanged(_changed(self.path, f"it had {self.size:,} bytes and has {found.st_size:,}"))
         if abs(found.st_mtime_ns - self.changed) > _SAME_MOMENT:
@@ -86,7 +88,8 @@ def unseen(path: str, error: OSError | None = None) -> str:
     """The sentence for a file that this process cannot see."""
     why = f" ({error.strerror})" if error is not None and not isinstance(error, FileNotFoundError) else ""
     return (
-        f"{here()} cannot see {path}{why}: put it where every node sees it under the same path, or choose nodes by pin="
+        f"{here()} cannot see {path}{why}: put it where every node sees it under the same path, or choose "
+        "the nodes that do by require= or pin="
     )
 
 
@@ -96,6 +99,28 @@ def here() -> str:
         return running.current().node
     except UsageError:
         return socket.gethostname()
+
+
+def _looked_at(path: str) -> os.stat_result:
+    """The state of a file that can be read.
+
+    It is opened for that: what a network file system remembers of a path may be seconds old,
+    but opening asks the server; so does opening the folder when it remembers that there is no such file.
+    """
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, how)
+    except FileNotFoundError:
+        os.close(os.open(os.path.dirname(path), how))
+        descriptor = os.open(path, how)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _forbidden(path: str) -> str:
+    return f"{here()} may not read {path}: let the user that runs the node read it"
 
 
 def _changed(path: str, how: str) -> str:

@@ -29,10 +29,11 @@ _AS_IT_IS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|VARCHAR|DATE|BOOLEAN
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT with the folder that its relative paths begin in, and the files that it names."""
+    """A SELECT with the folders that its relative paths and those with ``~`` begin in, and the files that it names."""
 
     text: str
     folder: str
+    home: str
     files: tuple[SeenPattern, ...] = ()
 
     def as_table(self) -> str:
@@ -40,9 +41,9 @@ class Query:
         return f"(\n{self.text}\n)"
 
     def open_in(self, duck: DuckDBPyConnection) -> None:
-        """Let relative paths mean what they meant in the kernel."""
-        folder = self.folder.replace("'", "''")
-        duck.execute(f"SET file_search_path = '{folder}'")
+        """Let paths mean what they meant in the kernel."""
+        folder, home = (path.replace("'", "''") for path in (self.folder, self.home))
+        duck.execute(f"SET file_search_path = '{folder}'; SET home_directory = '{home}'")
 
     def check(self) -> None:
         """Raise FileNotSeen or FileChanged unless the files are here as they were."""
@@ -132,6 +133,11 @@ class Sql(Partitioner):
         self._found[:] = [f"{several(len(parts), 'part')} of {several(sum(one.rows for one in parts), 'row')}"]
         yield from parts
 
+    def in_chunks(self, chunk: int) -> Partitioner:
+        if self.by is not None:
+            raise InputError(f"chunk= does not fit nb.sql(by={self.by!r}), which makes a part for each value")
+        return replace(self, rows=chunk)
+
     def in_partitions(self, partitions: int) -> Partitioner:
         if self.by is not None:
             raise InputError(f"partitions= does not fit nb.sql(by={self.by!r}), which makes a part for each value")
@@ -172,7 +178,7 @@ def sql(query: str, by: str | None = None, rows: int | None = None) -> Sql:
         raise InputError(f"{WHO} takes by= or rows=, not both")
     if by is not None and (not isinstance(by, str) or not by):
         raise InputError(f"{WHO}: by is {by!r:.60}; it must be the name of a column")
-    found = Query(_one_select(query), os.getcwd())
+    found = Query(_one_select(query), os.getcwd(), os.path.expanduser("~"))
     if "," in found.folder:  # DuckDB takes it for two folders
         raise InputError(
             f"{WHO} does not work in a folder with a comma in its name ({found.folder}); change to another"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from nbcluster.errors import CannotPickle, PayloadError, TooLarge
+from nbcluster.errors import CannotPickle, FileChanged, FileNotSeen, PayloadError, TooLarge
 from nbcluster.payload.bundles import Bundle as Bundle
 from nbcluster.payload.bundles import unpack_modules as unpack_modules
 from nbcluster.payload.bundles import use as use
@@ -150,10 +150,13 @@ def unpack(body: Body, what: str) -> Any:
 
 @contextlib.contextmanager
 def rebuilding(what: str) -> Iterator[None]:
-    """Whatever goes wrong while objects are rebuilt is a PayloadError that names ``what``."""
+    """Whatever goes wrong while objects are rebuilt is a PayloadError that names ``what``.
+
+    A file of the input that is not here speaks for itself.
+    """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, FileNotSeen, FileChanged):
         raise
     except BaseException as error:  # what is rebuilt may well call sys.exit()
         raise PayloadError(

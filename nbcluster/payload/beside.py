@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 from nbcluster.payload.bundles import Bundle, ModuleText, pack_modules
 
-_STARTED_IN = os.getcwd()
 _NEVER = frozenset({"__main__", "nbcluster"})
 _MAKES_NAMES_UP = frozenset({"import_module", "__import__", "iter_modules", "walk_packages"})
 _installed = set(_NEVER)
@@ -257,15 +256,23 @@ def is_local(file: str) -> bool:
     return _is_local(file, _roots())
 
 
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        return None
+
+
+_STARTED_IN = _working_folder()
+
+
 def _roots() -> tuple[str, ...]:
     """The folder of the notebook or script: as it was at the start, as it is now, as the imports go."""
+    now = _working_folder()
     main = getattr(sys.modules.get("__main__"), "__file__", None)
-    first = sys.path[0] if sys.path else ""
-    try:
-        given = (_STARTED_IN, os.getcwd(), first or os.getcwd(), os.path.dirname(os.path.abspath(main or _STARTED_IN)))
-    except FileNotFoundError:  # the working folder is gone
-        given = (_STARTED_IN, first or _STARTED_IN, _STARTED_IN, _STARTED_IN)
-    return tuple(dict.fromkeys(given))
+    script = os.path.dirname(os.path.join(_STARTED_IN or "", main)) if main else None
+    first = sys.path[0] if sys.path and sys.path[0] else None
+    return tuple(dict.fromkeys(root for root in (_STARTED_IN, now, first, script) if root))
 
 
 @lru_cache(maxsize=4096)

@@ -51,8 +51,8 @@ def pack_modules(texts: Iterable[ModuleText]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack_modules(body: bytes) -> Bundle:
-    """The modules of checked bytes.  Raises zipfile.BadZipFile for what is no archive."""
+def unpack_modules(body: bytes, file: str | None = None) -> Bundle:
+    """The modules of checked bytes, which also lie in ``file``.  Raises zipfile.BadZipFile for what is no archive."""
     import zipfile
 
     texts = []
@@ -61,16 +61,19 @@ def unpack_modules(body: bytes) -> Bundle:
             package = entry.filename.endswith(_PACKAGE)
             name = entry.filename.removesuffix(_PACKAGE if package else ".py").replace("/", ".")
             texts.append(ModuleText(name, os.fsdecode(entry.comment), package, archive.read(entry)))
-    return Bundle(texts)
+    return Bundle(texts, file)
 
 
 class Bundle:
     """Modules that came with a function; a finder for ``sys.meta_path`` while they are in use.
 
     Each is run once, when it is first imported, and kept when another bundle takes its place.
+    ``file`` is the archive itself: processes that are started meanwhile, as multiprocessing
+    does, get it with this one's path, and import from there.
     """
 
-    def __init__(self, texts: Iterable[ModuleText]) -> None:
+    def __init__(self, texts: Iterable[ModuleText], file: str | None = None) -> None:
+        self._file = file
         self.texts = {one.name: one for one in texts}
         self._tops = frozenset(_top(name) for name in self.texts)
         self._folders = dict(self._above())
@@ -117,6 +120,8 @@ class Bundle:
         self._before = self._taken_out()
         sys.modules.update(self._loaded)
         sys.meta_path.insert(0, self)
+        if self._file is not None:
+            sys.path.append(self._file)
         for one in self.texts.values():
             lines = _decoded(one.text).splitlines(keepends=True)
             linecache.cache[one.file] = (len(one.text), None, lines, one.file)
@@ -126,6 +131,7 @@ class Bundle:
         import linecache
 
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+        sys.path[:] = [entry for entry in sys.path if entry != self._file]
         self._loaded = self._taken_out()
         sys.modules.update(self._before)
         self._before = {}

@@ -30,6 +30,8 @@ def captured(function: Any) -> dict[str, Any]:
         if inner is not None:
             given = dict(enumerate(getattr(function, "args", ()))) | getattr(function, "keywords", {})
             return captured(inner) | {f"argument {name}": value for name, value in given.items()}
+        if by_reference(function):  # a built-in one
+            return {}
         return _attributes(function, "")
     found = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -132,7 +134,7 @@ def packages_of(function: Callable[..., Any], seen: set[int] | None = None) -> s
             found.add(name.partition(".")[0])
         elif by_reference(type(value)):  # a frame needs pandas to be rebuilt
             found.add(type(value).__module__.partition(".")[0])
-    return found - sys.stdlib_module_names
+    return found - sys.stdlib_module_names - {"nbcluster"}  # which every node is
 
 
 def largest_capture(function: Callable[..., Any], limit: int) -> str:

@@ -14,8 +14,6 @@ import hashlib
 import pickle
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from nbcluster.payload import pickling
@@ -33,24 +31,32 @@ OUT_OF_BAND = 64 << 10
 """Buffers of fewer bytes are copied into the pickle."""
 
 
-@dataclass(frozen=True)
 class Packed:
-    """The bytes of a value in pieces.  They lie on the value: it must not change while they are used."""
+    """The bytes of a value in pieces.  They lie on the value: it must not change while they are used.
 
-    pieces: tuple[Piece, ...]
-    size: int
-    """All pieces together, in bytes."""
-    stream: tuple[Piece, ...]
-    """The pickle by itself."""
-    buffers: tuple[memoryview, ...] = ()
+    ``size`` is that of all ``pieces`` together, in bytes; ``stream`` is the pickle by itself.
+    """
 
-    @cached_property
+    __slots__ = ("_digest", "buffers", "pieces", "size", "stream")
+
+    def __init__(
+        self, pieces: tuple[Piece, ...], size: int, stream: tuple[Piece, ...], buffers: tuple[memoryview, ...] = ()
+    ) -> None:
+        self.pieces = pieces
+        self.size = size
+        self.stream = stream
+        self.buffers = buffers
+        self._digest = b""
+
+    @property
     def digest(self) -> bytes:
-        """The SHA-256 of the bytes."""
-        code = hashlib.sha256()
-        for piece in self.pieces:
-            code.update(piece)
-        return code.digest()
+        """The SHA-256 of the bytes; worked out once."""
+        if not self._digest:
+            code = hashlib.sha256()
+            for piece in self.pieces:
+                code.update(piece)
+            self._digest = code.digest()
+        return self._digest
 
     def body(self) -> bytes:
         """The bytes in one piece: a copy, unless there is one piece only."""
@@ -93,12 +99,14 @@ def pack(value: Any, limit: int | None = None) -> Packed:
     Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
     """
     if pickling.is_plain(value):
-        return packed(pickling.dump(value, limit))
+        return packed(pickling.dump_plain(value, limit))
     buffers: list[memoryview] = []
     pieces = pickling.pieces_of(value, limit, _collecting(buffers, limit))
-    size = sum(len(piece) for piece in pieces)
+    if not buffers and len(pieces) == 1:
+        return packed(pieces[0])
+    size = sum(map(len, pieces))
     if not buffers:
-        return packed(pieces[0]) if len(pieces) == 1 and isinstance(pieces[0], bytes) else Packed(pieces, size, pieces)
+        return Packed(pieces, size, pieces)
     framed = tuple(_framed(pieces, size, buffers))
     total = sum(len(piece) for piece in framed)
     if limit is not None and total > limit:
@@ -151,7 +159,7 @@ def load(body: Body, *, own: bool = True) -> Any:
     Of bytes that may not be written to they are copies; with ``own=False`` read-only views.
     Raises whatever rebuilding raises.
     """
-    if bytes(body[: len(MAGIC)]) != MAGIC:
+    if body[: len(MAGIC)] != MAGIC:
         return pickle.loads(body)
     view = memoryview(body)
     _, count, size = _HEAD.unpack_from(view)

@@ -10,6 +10,7 @@ import contextlib
 import copyreg
 import dis
 import io
+import itertools
 import pickle
 import sys
 import threading
@@ -48,13 +49,18 @@ def dump(value: Any, limit: int | None = None) -> bytes:
     Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.
     """
     if is_plain(value):
-        body = pickle.dumps(value, _PROTOCOL)
-        if limit is not None and len(body) > limit:
-            raise OverLimit
-        return body
+        return dump_plain(value, limit)
     buffer = io.BytesIO() if limit is None else _Bounded(limit)
     _Pickler(buffer, protocol=_PROTOCOL).dump(value)
     return buffer.getvalue()
+
+
+def dump_plain(value: Any, limit: int | None) -> bytes:
+    """``dump`` of a value that ``is_plain``."""
+    body = pickle.dumps(value, _PROTOCOL)
+    if limit is not None and len(body) > limit:
+        raise OverLimit
+    return body
 
 
 _GATHERED = 1 << 16
@@ -62,39 +68,32 @@ _GATHERED = 1 << 16
 
 
 class _Pieces:
-    """Where a pickler writes to: small writes are gathered, large bytes objects are kept as they are."""
+    """Where a pickler writes to: large bytes objects are kept as they are, the rest is gathered."""
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._size = 0
-        self._done: list[bytes | memoryview] = []
-        self._open = io.BytesIO()
+        self._limit = sys.maxsize if limit is None else limit
+        self._written: list[bytes] = []
 
     def write(self, data: Any) -> int:
-        length = memoryview(data).nbytes
-        self._size += length
-        if self._limit is not None and self._size > self._limit:
+        if type(data) is not bytes:  # it may be gone or changed after this call
+            data = bytes(data)
+        self._limit -= len(data)
+        if self._limit < 0:
             raise OverLimit
-        if isinstance(data, bytes) and length > _GATHERED:
-            self._close()
-            self._done.append(data)
-        else:  # anything else may be gone or changed after this call
-            self._open.write(data)
-        return length
+        self._written.append(data)
+        return len(data)
 
-    def _close(self) -> None:
-        if self._open.tell():
-            self._done.append(self._open.getvalue())
-            self._open = io.BytesIO()
-
-    def all(self) -> tuple[bytes | memoryview, ...]:
-        self._close()
-        return tuple(self._done)
+    def all(self) -> tuple[bytes, ...]:
+        if len(self._written) == 1:
+            return (self._written[0],)
+        gathered: list[bytes] = []
+        for large, group in itertools.groupby(self._written, lambda piece: len(piece) > _GATHERED):
+            some = list(group)
+            gathered += some if large else [b"".join(some)]
+        return tuple(gathered)
 
 
-def pieces_of(
-    value: Any, limit: int | None, keep: Callable[[pickle.PickleBuffer], bool]
-) -> tuple[bytes | memoryview, ...]:
+def pieces_of(value: Any, limit: int | None, keep: Callable[[pickle.PickleBuffer], bool]) -> tuple[bytes, ...]:
     """The pickle of ``value`` in pieces.  Of each buffer ``keep`` says whether it goes into the pickle.
 
     Raises OverLimit above ``limit`` bytes, and whatever the value's own pickling raises.

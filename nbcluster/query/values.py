@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.frames.plain import as_text
 from nbcluster.store.bulk import MISSING, Columns, Kind, as_array
 from nbcluster.store.stepnames import Wanted
 
@@ -50,24 +50,4 @@ def _rows(cluster: Cluster, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
 
 def text_of(value: Any) -> str | None:
     """A value in SQL: a text as it is, what JSON knows as JSON, everything else as Python shows it."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value[:LONGEST]
-    try:
-        shown = json.dumps(value, default=_plain)
-    except (TypeError, ValueError, RecursionError):
-        shown = repr(value)
-    return shown[:LONGEST]
-
-
-def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy, times and frames as what JSON knows; else how Python shows it."""
-    for way in ("item", "tolist", "isoformat", "to_dict"):
-        make = getattr(value, way, None)
-        if callable(make):
-            try:
-                return make()
-            except (TypeError, ValueError):
-                continue  # an array of several has no one item
-    return repr(value)
+    return None if value is None else as_text(value)[:LONGEST]

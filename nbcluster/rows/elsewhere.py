@@ -47,6 +47,8 @@ def _append(connection: Connection, into: Table, rows: Encoded) -> None:
     names = making.check(into.name, there, rows.columns, loosely=loosely, empty=not rows.count)
     if form_of(into) == COPY:
         making.insert_copy(connection, name, names, [rows.body])
+    elif connection.dialect.name == "sqlite":
+        making.insert_values(connection, name, rows.columns, names, rows.body)
     else:
         making.insert_json(connection, name, rows.columns, names, rows.body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -174,6 +175,8 @@ def _listed(there: Sequence[TableColumn]) -> str:
 
 
 _PIECE = 1 << 18
+_ROWS_AT_ONCE, _VALUES_AT_ONCE = 200, 30_000
+"""Rows of one statement; SQLite takes 32,766 values in one."""
 
 
 def insert_json(connection: Connection, name: TableName, columns: Columns, targets: Sequence[str], body: Body) -> None:
@@ -183,6 +186,30 @@ def insert_json(connection: Connection, name: TableName, columns: Columns, targe
     statement = f"INSERT INTO {quoted(connection, name)} ({_names(connection, targets)}) VALUES ({marks})"
     for rows in filter(None, json_blocks(body, columns)):
         connection.exec_driver_sql(statement, rows)
+
+
+def insert_values(
+    connection: Connection, name: TableName, columns: Columns, targets: Sequence[str], body: Body
+) -> None:
+    """The same into SQLite, a few hundred rows a statement: half again as fast as one by one."""
+    import sqlite3
+
+    each = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // len(targets)))
+    start = f"INSERT INTO {quoted(connection, name)} ({_names(connection, targets)}) VALUES "
+    row = f"({', '.join('?' * len(targets))})"
+    many = start + ", ".join([row] * each)
+    driver: Any = connection.connection.driver_connection
+    cursor = driver.cursor()
+    try:
+        for rows in json_blocks(body, columns):
+            whole = len(rows) - len(rows) % each
+            for first in range(0, whole, each):
+                cursor.execute(many, list(chain.from_iterable(rows[first : first + each])))
+            cursor.executemany(start + row, rows[whole:])
+    except sqlite3.Error as error:  # past SQLAlchemy, so nobody has wrapped it yet
+        raise DBAPIError.instance(start, None, error, sqlite3.Error) from error
+    finally:
+        cursor.close()
 
 
 def insert_copy(connection: Connection, name: TableName, targets: Sequence[str], bodies: Sequence[Body]) -> None:

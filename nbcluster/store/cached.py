@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, select
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.lifecycle import PartitionStatus
-from nbcluster.records import CachedResult, Finish
+from nbcluster.records import Finish
 from nbcluster.store.engine import Database
 from nbcluster.store.tables import cached, partitions, results
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nbcluster.errors import DatabaseError, InputError
-from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, PartitionStatus, Phase, StepKind, StopRequest
+from nbcluster.lifecycle import CALLBACKS, JOB_FINAL, JobStatus, PartitionStatus, Phase, StepKind
 from nbcluster.newjob import NewJob, NewPartition, NewStep
 from nbcluster.records import StepToRun
 from nbcluster.store import payloads
 from nbcluster.store.engine import BULK, Database
 from nbcluster.store.events import EventLog
 from nbcluster.store.jobwriter import JobWriter
+from nbcluster.store.stepstorun import STARTED_STEPS, STEPS_TO_RUN, step_to_run
 from nbcluster.store.tables import (
     job_execution,
-    job_instance,
     partitions,
     step_execution,
 )
@@ -141,7 +141,7 @@ class JobRepository:
 
     def function(self, function_id: str) -> bytes | None:
         """The pickled function of that content hash."""
-        return self._database.read(lambda connection: payloads.get(connection, function_id))
+        return payloads.get_large(self._database, function_id)
 
     def modules(self, bundle_id: str) -> bytes | None:
         """The archive of modules of that content hash."""
@@ -149,14 +149,14 @@ class JobRepository:
 
     def started_steps(self) -> list[StepToRun]:
         """Every step whose partitions may be claimed, in the order in which they were submitted."""
-        rows = self._database.read(lambda connection: connection.execute(_STARTED_STEPS).all())
-        return [_step_to_run(row) for row in rows]
+        rows = self._database.read(lambda connection: connection.execute(STARTED_STEPS).all())
+        return [step_to_run(row) for row in rows]
 
     def step(self, step_id: int) -> StepToRun | None:
         """One step, whatever its state, as a node that runs it would know it."""
-        statement = _STEPS_TO_RUN.where(step_execution.c.step_execution_id == step_id)
+        statement = STEPS_TO_RUN.where(step_execution.c.step_execution_id == step_id)
         row = self._database.read(lambda connection: connection.execute(statement).first())
-        return _step_to_run(row) if row else None
+        return step_to_run(row) if row else None
 
     def add_fixed_node(self, step: StepToRun, node_id: str) -> bool:
         """Take a free place among the nodes of a ``fixed_node_count`` step; False when another was quicker."""
@@ -347,63 +347,8 @@ def _step_values(step: NewStep) -> dict[str, Any]:
     }
 
 
-_STEPS_TO_RUN = (
-    select(
-        step_execution,
-        job_execution.c.job_uid,
-        job_execution.c.stop_requested,
-        job_execution.c.paused,
-        job_execution.c.priority,
-        job_execution.c.user_name,
-        job_instance.c.job_name,
-    )
-    .join(job_execution, job_execution.c.job_execution_id == step_execution.c.job_execution_id)
-    .join(job_instance, job_instance.c.job_instance_id == job_execution.c.job_instance_id)
-)
-
-_STARTED_STEPS = _STEPS_TO_RUN.where(
-    step_execution.c.status == literal(JobStatus.STARTED.value, literal_execute=True)
-).order_by(step_execution.c.step_execution_id)
-
-
 def _owners_to_wake(split: Sequence[NewPartition]) -> list[str]:
     owners = {part.assigned_node for part in split}
     if None in owners or not owners or len(owners) > _WAKE_EACH:
         return [WORK] if split else []
     return sorted(node_topic(owner) for owner in owners if owner)
-
-
-def _step_to_run(row: Any) -> StepToRun:
-    return StepToRun(
-        step_execution_id=row.step_execution_id,
-        job_execution_id=row.job_execution_id,
-        job_name=row.job_name,
-        uid=row.job_uid,
-        name=row.step_name,
-        mode=row.mode,
-        strategy=row.strategy,
-        function_id=row.function_id,
-        function_mac=bytes(row.function_mac),
-        python=row.python,
-        max_attempts=row.max_attempts,
-        max_result=row.max_result,
-        max_log=row.max_log,
-        fixed_nodes=None if row.fixed_nodes is None else tuple(json.loads(row.fixed_nodes)),
-        fixed_count=row.fixed_count,
-        stop_requested=StopRequest(row.stop_requested),
-        transferable=bool(row.is_transferable),
-        kind=StepKind(row.kind),
-        input_of=row.input_of,
-        retries=row.retries,
-        retry_on=None if row.retry_on is None else tuple(json.loads(row.retry_on)),
-        retry_wait=row.retry_wait,
-        timeout=row.timeout,
-        require=tuple(json.loads(row.required_labels)),
-        user=row.user_name,
-        priority=row.priority,
-        paused=bool(row.paused),
-        into_table=row.into_table,
-        values_at=row.values_at,
-        bundle_id=row.bundle_id,
-        bundle_mac=None if row.bundle_mac is None else bytes(row.bundle_mac),
-    )

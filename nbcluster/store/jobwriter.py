@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, case, insert, select
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.lifecycle import ExitCode, JobStatus, PartitionStatus
 from nbcluster.newjob import NewPartition
-from nbcluster.records import CachedResult
 from nbcluster.store import payloads
 from nbcluster.store.cached import CachedResults
 from nbcluster.store.engine import Database

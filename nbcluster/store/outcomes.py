@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from nbcluster.cachedresult import TakenOver
 from nbcluster.depot.names import FILE, is_reference
 from nbcluster.lifecycle import FINAL, PartitionStatus
-from nbcluster.records import Reference, Result, Signed, StoredResult, TakenOver
+from nbcluster.records import Reference, Result, Signed, StoredResult
 from nbcluster.store import payloads
 from nbcluster.store.cached import CachedEntry, CachedResults
 from nbcluster.store.engine import Database
@@ -62,11 +63,11 @@ class Outcomes:
 
         return self._database.read(work)
 
-    def fetched(self, stored: StoredResult, *, values: bool) -> StoredResult:
-        """The same with its arguments and, if they are asked for, its values, where ``read`` did not fetch them."""
+    def fetched(self, stored: StoredResult, *, values: bool, arguments: bool) -> StoredResult:
+        """The same with its values and arguments, if they are asked for, where ``read`` did not fetch them."""
         result, sent = stored.result, stored.arguments
         name = result.unfetched if result is not None and values else None
-        sent_name = stored.arguments_unfetched
+        sent_name = stored.arguments_unfetched if arguments else None
         if name is None and sent_name is None:
             return stored
 
@@ -78,7 +79,8 @@ class Outcomes:
             result = replace(result, values=body, unfetched=None)
         if sent is not None and sent_name is not None:
             sent = replace(sent, body=sent_body)
-        return replace(stored, result=result, arguments=sent, arguments_unfetched=None)
+        left = None if arguments else stored.arguments_unfetched
+        return replace(stored, result=result, arguments=sent, arguments_unfetched=left)
 
     def _addresses(self, connection: Connection, rows: Sequence[Any]) -> dict[int, str | None]:
         """Where the steps that computed these results keep their large values."""

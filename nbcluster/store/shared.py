@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
@@ -24,6 +26,7 @@ class SharedRow:
     size: int
     reference: str
     mac: bytes
+    created: datetime | None = None
 
 
 def sealed(signer: Signer, row: SharedRow) -> Sealed:
@@ -51,9 +54,12 @@ class SharedInputs:
     def find(self, shared_id: str) -> SharedRow | None:
         """The one of that id."""
         row = self._database.read(lambda connection: connection.execute(_FIND, {"ids": [shared_id]}).first())
-        if row is None:
-            return None
-        return SharedRow(row.shared_id, row.user_name, row.size, row.payload_id, bytes(row.mac))
+        return None if row is None else _row(row)
+
+    def all(self) -> list[SharedRow]:
+        """Every one there is, oldest first."""
+        rows = self._database.read(lambda connection: connection.execute(_ALL).all())
+        return [_row(row) for row in rows]
 
     def existing(self, shared_ids: Collection[str]) -> set[str]:
         """Which of these there are."""
@@ -81,5 +87,10 @@ class SharedInputs:
         return self._database.write(work)
 
 
+def _row(row: Any) -> SharedRow:
+    return SharedRow(row.shared_id, row.user_name, row.size, row.payload_id, bytes(row.mac), row.created_time)
+
+
+_ALL = select(shared).order_by(shared.c.created_time, shared.c.shared_id)
 _FIND = select(shared).where(shared.c.shared_id.in_(bindparam("ids", expanding=True)))
 _REMOVE = delete(shared).where(shared.c.shared_id == bindparam("id")).returning(shared.c.payload_id)

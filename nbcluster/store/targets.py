@@ -21,6 +21,9 @@ from nbcluster.store.tables import targets
 _KEPT = 64
 """Targets whose columns are remembered: a node writes into few at a time."""
 
+_MANY = 1_000_000
+"""Bytes of rows from which triggers and checks may take their time."""
+
 _Key = tuple[str, str]
 
 
@@ -41,7 +44,8 @@ class Targets:
         name = split_name(table)
         if if_exists == "fail" and making.exists(connection, name):
             raise InputError(
-                f"there is a table {table} already; if_exists='append' adds rows to it, 'replace' drops it first"
+                f"there is a table {table} already; if_exists='append' (--if-exists append) adds rows to it, "
+                "'replace' drops it first"
             )
         connection.execute(
             insert(targets).values(job_uid=uid, step_name=step, table_name=table, if_exists=if_exists, made=0)
@@ -50,30 +54,31 @@ class Targets:
     def write(self, connection: Connection, finishes: Iterable[Finish]) -> None:
         """Write the rows of partitions that this transaction has just made COMPLETED.
 
-        Raises TableRefused, naming partition and column, and DBAPIError for what may pass.
+        Raises TableRefused, naming the column, and DBAPIError for what may pass.
         """
         having = sorted((finish for finish in finishes if finish.rows is not None), key=_target)
         for _, group in groupby(having, _target):
             together = list(group)
             table = together[0].claim.step.into_table
             try:
-                with self._refusing(f"{_which(together)}: table {table} refused its rows, and none were written"):
+                with self._refusing(f"table {table} refused the rows, and none of its partition were written"):
                     self._write(connection, together)
             except InputError as error:
                 self.forget(together)
-                raise TableRefused(f"{_which(together)}: {error}; none of its rows were written") from error
+                raise TableRefused(f"{error}; no row of its partition was written") from error
             except TableRefused:
                 self.forget(together)
                 raise
 
     def execute(self, connection: Connection, finishes: Iterable[Finish]) -> None:
         """Execute the statements of partitions that this transaction has just made COMPLETED; raises as ``write``."""
-        for finish in finishes:
+        having = [finish for finish in finishes if finish.statements]
+        if having:
+            self._dialect.limit_statements(connection)
+        for finish in having:
             for statement in finish.statements:
-                with self._refusing(
-                    f"partition {finish.claim.index}: its statement was refused, and nothing of it was written",
-                    f" ({statement.sql:.200})",
-                ):
+                refused = "its statement was refused, and nothing of its partition was written"
+                with self._refusing(refused, f" ({statement.sql:.200})"):
                     self._dialect.execute(connection, statement)
 
     @contextlib.contextmanager
@@ -144,12 +149,18 @@ class Targets:
         if there and row.if_exists == "fail":
             raise InputError(
                 f"there is a table {row.table_name} by now, which was not there when the job was submitted; "
-                "if_exists='append' adds rows to it, 'replace' drops it first"
+                "if_exists='append' (--if-exists append) adds rows to it, 'replace' drops it first"
             )
         if there and row.if_exists == "replace":
             making.drop(connection, name)
         if not there or row.if_exists == "replace":
             making.make(connection, name, rows.columns)
+
+
+def may_take_long(finish: Finish) -> bool:
+    """Whether the database may be silent for more than some seconds over what this partition writes."""
+    many = finish.rows is not None and (not isinstance(finish.rows.body, bytes) or len(finish.rows.body) > _MANY)
+    return bool(finish.statements) or many
 
 
 def _rows(finish: Finish) -> TableRows:
@@ -160,8 +171,3 @@ def _rows(finish: Finish) -> TableRows:
 def _target(finish: Finish) -> tuple[str, str, Sequence[tuple[str, str]]]:
     step = finish.claim.step
     return step.uid, step.name, _rows(finish).columns
-
-
-def _which(finishes: Sequence[Finish]) -> str:
-    indexes = [finish.claim.index for finish in finishes]
-    return f"partition {indexes[0]}" if len(indexes) == 1 else f"partitions {', '.join(map(str, indexes))}"

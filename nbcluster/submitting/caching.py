@@ -16,9 +16,9 @@ from importlib import metadata
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.cachedresult import CachedResult
 from nbcluster.member import PYTHON
 from nbcluster.partitioners.base import Part
-from nbcluster.records import CachedResult
 from nbcluster.signing import is_genuine
 from nbcluster.store import Store
 from nbcluster.submitting import identity

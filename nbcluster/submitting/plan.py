@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbcluster import payload
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import Settings, parse_size
 from nbcluster.environment import distributions_of
 from nbcluster.errors import InputError
@@ -15,10 +16,12 @@ from nbcluster.here import Call, Here
 from nbcluster.labels import labels_of, missing
 from nbcluster.lifecycle import NodeStatus
 from nbcluster.member import PYTHON
-from nbcluster.partitioners.base import Nodes, Partitioner
+from nbcluster.partitioners.base import Nodes, Part, Partitioner, countable
+from nbcluster.partitioners.base import several as count_of
 from nbcluster.partitioners.choosing import FromFunction, as_partitioner
+from nbcluster.partitioners.handle import Handle
 from nbcluster.payload import beside
-from nbcluster.records import CachedResult, Node
+from nbcluster.records import Node
 from nbcluster.running import Current
 from nbcluster.store import Store
 from nbcluster.strategies import Planned
@@ -121,9 +124,25 @@ def _part_plans(
     assert main.arguments is not None
     sized = zip(main.parts, main.arguments, strict=True)
     return tuple(
-        PartPlan(part.key, part.items, body.size, owners.get(place), cached=place not in owners)
+        PartPlan(part.key, part.items, body.size, owners.get(place), place not in owners, _held(part, main.mode))
         for place, (part, body) in enumerate(sized)
     )
+
+
+def _held(part: Part, mode: str) -> str:
+    """How much there is in a part whose items do not tell: it is read where it arrives, or given as a whole."""
+    several = list(part.value) if type(part.value) is list else [part.value]
+    handles = [one for one in several if isinstance(one, Handle)]
+    if handles:
+        rows = [getattr(one, "rows", None) for one in handles]
+        known = [count for count in rows if isinstance(count, int)]
+        if len(known) == len(rows):
+            return count_of(sum(known), "row")
+        sizes = [one.reads for one in handles if one.reads is not None]
+        return payload.format_size(sum(sizes)) if len(sizes) == len(handles) else ""
+    if mode != payload.PARTITION or not countable(part.value):
+        return ""
+    return count_of(len(part.value), "row" if hasattr(part.value, "iloc") else "item")
 
 
 def _node_plans(

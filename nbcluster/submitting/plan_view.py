@@ -19,7 +19,7 @@ _FIRST, _LAST = 5, 2
 _LONGEST_SPLIT = 12
 _WIDEST_KEY = 60
 _SHORTEST = 0.001
-_NUMBERS = frozenset({"slots", "partition", "partitions", "items", "size"})
+_NUMBERS = frozenset({"slots", "partition", "partitions", "items", "holds", "size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ def _headline(plan: Plan) -> str:
 
 
 def _time(plan: Plan) -> str:
+    if plan.cached and plan.cached == plan.partitions:
+        return "It takes no computing: every result is there"
     if plan.measured is None or plan.computing is None:
         unknown = "How long it takes is not known, for no job that is stored ran this code"
         return f"{unknown}; --sample 2 (sample=2) times 2 partitions here"
@@ -91,20 +93,18 @@ def _split(plan: Plan) -> Iterator[str | _Table]:
     short = len(parts) <= _FIRST + _LAST + 1
     rows = [_part_row(*one) for one in (parts if short else parts[:_FIRST])]
     if not short:
-        rows.append(("...", f"{len(parts) - _FIRST - _LAST:,} more", "", "", ""))
+        rows.append(("...", f"{len(parts) - _FIRST - _LAST:,} more", "", "", "", ""))
         rows += [_part_row(*one) for one in parts[-_LAST:]]
-    yield _Table("Partitions", ("partition", "key", "items", "size", "node"), rows)
+    head: tuple[str, ...] = ("partition", "key", "items", "holds", "size", "node")
+    if not any(one.holds for one in plan.parts):
+        head, rows = head[:3] + head[4:], [row[:3] + row[4:] for row in rows]
+    yield _Table("Partitions", head, rows)
 
 
 def _part_row(place: int, part: PartPlan) -> tuple[str, ...]:
     key = part.key if len(part.key) <= _WIDEST_KEY else f"{part.key[: _WIDEST_KEY - 4]} ..."
-    return (
-        str(place),
-        key,
-        f"{part.items:,}",
-        format_size(part.size),
-        "from the cache" if part.cached else part.node or "",
-    )
+    node = "from the cache" if part.cached else part.node or ""
+    return str(place), key, f"{part.items:,}", part.holds, format_size(part.size), node
 
 
 def _remarks(plan: Plan) -> Iterator[str]:

@@ -20,7 +20,8 @@ _SHOWN_PLACES = 8
 class PartPlan:
     """A partition: its key, its items, the bytes of what the function gets, and the node that it would be given to.
 
-    Without a node it is for whichever is free; one that is ``cached`` is not run.
+    Without a node it is for whichever is free; one that is ``cached`` is not run.  ``holds`` is how
+    much there is in it, in words, where its items do not tell.
     """
 
     key: str
@@ -28,6 +29,7 @@ class PartPlan:
     size: int = 0
     node: str | None = None
     cached: bool = False
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +140,12 @@ class Plan:
         return [part.items for part in self.parts if not part.cached]
 
     def frame(self) -> pd.DataFrame:
-        """One row a partition: ``partition``, ``key``, ``items``, ``size`` (bytes), ``node`` and ``cached``."""
+        """One row a partition: ``partition``, ``key``, ``items``, ``size`` (bytes), ``node``, ``holds``, ``cached``."""
         from nbcluster.frames import table
 
         whole = ["partition", "items", "size"]
-        rows = [(n, one.key, one.items, one.size, one.node) for n, one in enumerate(self.parts)]
-        frame = table(rows, ["partition", "key", "items", "size", "node"], whole=whole)
+        rows = [(n, one.key, one.items, one.size, one.node, one.holds) for n, one in enumerate(self.parts)]
+        frame = table(rows, ["partition", "key", "items", "size", "node", "holds"], whole=whole)
         cached = [one.cached for one in self.parts]
         return frame.astype(dict.fromkeys(whole, "int64")).assign(cached=cached).astype({"cached": "bool"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbcluster import payload
-from nbcluster.errors import CannotPickle, SignatureError
+from nbcluster.errors import CannotPickle, InputError, SignatureError
 from nbcluster.payload.captures import reason, type_name
 from nbcluster.records import Reference
 from nbcluster.sharing import Shared
@@ -57,6 +57,16 @@ def remove(store: Store, shared_id: str) -> bool:
     if reference is not None:
         store.transport.drop(Reference(reference))
     return reference is not None
+
+
+def remove_called(store: Store, called: str) -> None:
+    """Remove the one whose id begins like this.  Raises InputError when there is none, or several."""
+    found = [row.shared_id for row in store.shared.all() if called and row.shared_id.startswith(str(called))]
+    if len(found) != 1:
+        begins = f"{len(found)} shared values have ids that begin"
+        which = begins if found else "there is no shared value whose id begins"
+        raise InputError(f"{which} with {str(called)[:64]!r}; nc.shares() lists them")
+    remove(store, found[0])
 
 
 def fetch(store: Store, shared_id: str) -> payload.Body | None:

@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from nbcluster.cachedresult import CachedResult
 from nbcluster.config import Settings
 from nbcluster.errors import InputError, UnknownJob
 from nbcluster.errortext import storable
@@ -18,7 +19,8 @@ from nbcluster.labels import fits, labels_of
 from nbcluster.lifecycle import CALLBACKS, JobStatus, StepKind
 from nbcluster.member import PYTHON
 from nbcluster.newjob import NewJob, NewPartition, NewStep
-from nbcluster.records import CachedResult, JobRow, Node, Signed, StepRow
+from nbcluster.payload.beside import Bundled
+from nbcluster.records import JobRow, Node, Signed, StepRow
 from nbcluster.signing import sign_key
 from nbcluster.store import Store
 from nbcluster.store.jobs import Submitted
@@ -183,8 +185,7 @@ def _step(
             f"that is the cluster's own database: write into={step.into.name!r}, and each row is there exactly once"
         )
     mac = sent.store.signer.sign("function", prepared.uid, step.name, body=step.function)
-    modules = step.modules
-    return NewStep(
+    made = NewStep(
         name=step.name,
         mode=step.mode,
         strategy=_strategy_name(step),
@@ -206,17 +207,19 @@ def _step(
         retry_wait=step.rules.retry_wait,
         timeout=step.rules.timeout,
         require=step.rules.require,
-        bundle_id=None if modules is None else modules.id,
-        bundle_mac=None
-        if modules is None
-        else sent.store.signer.sign("modules", prepared.uid, step.name, body=modules.body),
-        bundle=None if modules is None else modules.body,
         into_table=None if step.into is None or step.into.url is not None else step.into.name,
         if_exists="fail" if step.into is None else step.into.if_exists,
         # A callback gets its partition when it is known that it runs.
         partitions=() if step.kind in CALLBACKS else tuple(_partitions(sent, prepared.uid, step, assignment, cached)),
         values_at=step.values_at,
     )
+    return made if step.modules is None else _with_modules(made, sent.store, prepared.uid, step.modules)
+
+
+def _with_modules(step: NewStep, store: Store, uid: str, modules: Bundled) -> NewStep:
+    """The step with the modules that travel, signed for it."""
+    mac = store.signer.sign("modules", uid, step.name, body=modules.body)
+    return replace(step, bundle_id=modules.id, bundle_mac=mac, bundle=modules.body)
 
 
 def _cached(store: Store, prepared: Prepared, step: PreparedStep) -> Sequence[CachedResult | None]:

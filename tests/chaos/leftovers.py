@@ -85,5 +85,8 @@ def _files(lab: ChaosLab) -> list[str]:
     database = Path(str(make_url(lab.url).database))
     beside = database.with_name(database.name + ".wake")
     found = [path.name for path in beside.glob("*")] if beside.is_dir() else []
-    known = {database.name + ending for ending in ("", "-wal", "-shm", ".key", ".wake", ".lock")}
+    # The folder of large values stays; nothing in these labs is large enough to be kept in it.
+    values = database.with_name(database.name + ".values")
+    found += [str(path.relative_to(database.parent)) for path in values.rglob("*")]
+    known = {database.name + ending for ending in ("", "-wal", "-shm", ".key", ".wake", ".lock", ".values")}
     return found + [p.name for p in database.parent.glob(f"{database.name}*") if p.name not in known]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import NullPool, create_engine, text
@@ -28,6 +30,13 @@ class Tables:
     def rows(self, statement: str, **bound: Any) -> list[Any]:
         with self._engine.connect() as connection:
             return list(connection.execute(text(statement), bound).all())
+
+    @contextlib.contextmanager
+    def held(self, statement: str) -> Iterator[None]:
+        """In the middle of a transaction that ran this statement."""
+        with self._engine.begin() as connection:
+            connection.execute(text(statement))
+            yield
 
     def value(self, statement: str, **bound: Any) -> Any:
         rows = self.rows(statement, **bound)

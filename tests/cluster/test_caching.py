@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from typing import Any
 
@@ -152,6 +154,23 @@ def test_a_file_that_changed_is_other_input(lab: Lab) -> None:
     assert lab.tables.count("batch_cached") == 2
 
 
+def test_rows_of_a_table_are_read_anew(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """They may change without a sign: bounds and numbers of rows stay the same."""
+    file = lab.folder / "sales.db"
+    lab.nodes(1, slots=1)
+    cluster = lab.connect()
+    for price in (2, 3):
+        with contextlib.closing(sqlite3.connect(file)) as sales, sales:
+            sales.execute("DROP TABLE IF EXISTS sales")
+            sales.execute("CREATE TABLE sales (id INTEGER PRIMARY KEY, price INTEGER)")
+            sales.executemany("INSERT INTO sales VALUES (?, ?)", [(number, price) for number in range(10)])
+        parts = nb.keys(f"sqlite:///{file}", "sales", "id", rows=5)
+        job = cluster.map_partitions(lambda part: int(part.read()["price"].sum()), parts, cache=True)
+        assert job.results() == [5 * price, 5 * price]
+    assert lab.tables.count("batch_cached") == 0
+    assert "2 of 2 partitions are not cached: they hold <sales, " in caplog.text
+
+
 def test_the_number_of_partitions_does_not_depend_on_the_nodes(lab: Lab) -> None:
     cluster = lab.connect()
     before = cluster.plan(double, range(1000), cache=True).partitions
@@ -170,6 +189,9 @@ def test_a_plan_tells_what_the_cache_has_and_changes_nothing(lab: Lab) -> None:
     assert plan.cached == 4
     assert "4 of 6 partitions have their results from the cache" in repr(plan)
     assert sum(node.partitions for node in plan.nodes) == 2
+    whole = cluster.plan(double, range(4, 8), chunk=2, cache=True, sample=1)
+    assert whole.cached == 2
+    assert "It takes no computing: every result is there" in repr(whole)
     assert lab.tables.count("batch_cached") == 5
     assert cluster.plan(double, range(12), chunk=2).cached is None
     assert cluster.plan(double, range(12), chunk=2, cache=True, fresh=True).cached == 0

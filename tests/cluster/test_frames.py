@@ -46,6 +46,16 @@ def test_frames_of_partitions_are_one_frame_with_their_keys(cluster: Any) -> Non
     assert all(isinstance(given, pd.DataFrame) for given in inputs)
 
 
+def test_a_part_that_is_large_is_told_by_its_key_and_not_read_again(cluster: Any) -> None:
+    job = cluster.map_partitions(len, nb.items(list(range(40_000)), 20_000)).wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbcluster.store.payloads.get", lambda *_: pytest.fail("it was read"))
+        frame = job.frame()
+    assert frame["input"].tolist() == ["0..19999", "20000..39999"]
+    assert frame["value"].tolist() == [20_000, 20_000]
+    assert [len(given) for given, _ in job.as_completed()] == [20_000, 20_000]
+
+
 def test_frames_that_are_items_are_told_by_their_size(cluster: Any) -> None:
     frame = cluster.map(len, [FLIGHTS, FLIGHTS.iloc[:2]]).frame()
     assert frame["input"].tolist() == ["DataFrame of 5 x 2", "DataFrame of 2 x 2"]

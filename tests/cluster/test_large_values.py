@@ -14,6 +14,14 @@ from tests.cluster.conftest import Lab
 from tests.waiting import wait_until
 
 LENGTH = 400_000  # of an array: 3.2 MB
+END_SESSIONS = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name LIKE 'nbcluster%'"
+)
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+    "AND query LIKE '%batch_payloads%'"
+)
 
 
 def ramp(n: int) -> Any:
@@ -370,3 +378,37 @@ def test_a_frozen_node_s_late_values_are_dropped(lab: Lab, way: dict[str, str]) 
     wait_until(lambda: "FENCED" in slow.said(), message="that it notices")
     wait_until(lambda: not spooled(lab), message="that nothing is left on its way")
     assert len(kept(lab)) + streams(lab) == 1
+
+
+# --- a database that goes away -------------------------------------------------------------------
+
+
+@pytest.mark.needs("sessions")
+def test_sessions_that_end_in_the_middle_of_transfers(lab: Lab) -> None:
+    lab.nodes(2, slots=1)
+    cluster = lab.connect()
+    job = cluster.map(ramp, range(24), chunk=1)
+    for done in (0, 4, 8, 12):
+        wait_until(lambda n=done: lab.tables.count("batch_results") >= n, message="progress")
+        wait_until(lambda: lab.tables.value(END_SESSIONS), message="sessions to end")
+    values = job.wait(60).results()
+    assert [value[0] for value in values] == [float(n) for n in range(24)]
+    assert set(job.partitions()["attempt"]) == {1}
+
+
+@pytest.mark.needs("sessions")
+def test_the_node_beats_and_commits_while_a_large_value_cannot_be_stored(lab: Lab) -> None:
+    lab.nodes(1, slots=2)
+    cluster = lab.connect()
+    small = cluster.map(lab.effects.worker(), range(20), chunk=1)
+    large = cluster.map(ramp, [7], chunk=1)
+    lab.effects.wait_for_begins(2)
+    with lab.tables.held("LOCK TABLE batch_payloads IN SHARE MODE"):  # nobody writes to it
+        lab.effects.open_gate()
+        assert small.wait(60).results() == [n * n for n in range(20)]
+        wait_until(lambda: lab.tables.value(WAITING), message="an upload that waits")
+        newest = "SELECT max(last_updated_time) FROM batch_nodes WHERE slots > 0"
+        beat = lab.tables.value(newest)
+        wait_until(lambda: lab.tables.value(newest) > beat, message="a beat")
+        assert lab.tables.statuses(large.id) == {"CLAIMED": 1}
+    assert large.wait(60).results()[0][0] == 7.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -180,6 +181,23 @@ def test_a_replay_runs_the_modules_that_the_node_ran(cluster: Any, shop: ModuleT
     assert "shop" not in sys.modules
 
 
+@about_processes
+def test_processes_that_the_function_starts_import_them_too(lab: Lab, shop: ModuleType) -> None:
+    def spread(n: int) -> list[int]:
+        import multiprocessing
+
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(shop.kept, [n, n + 1])
+
+    (node,) = lab.nodes(1, slots=1)
+    assert lab.connect().map(spread, [1]).results() == [[3, 6]]
+    spools = list(lab.folder.rglob("spool-*"))
+    assert spools
+    node.send(signal.SIGTERM)
+    node.process.wait(30)
+    assert not [spool for spool in spools if spool.exists()]
+
+
 READER = """
 import sys
 import nbcluster as nb
@@ -248,7 +266,9 @@ def test_a_child_gets_them_once(lab: Lab, write: Write) -> None:
     noted = importlib.import_module("noted")
     (lab.folder / "loads").unlink()
     lab.nodes(1, slots=2)
-    assert lab.connect().map(noted.f, range(200), chunk=1).results() == list(range(200))
+    cluster = lab.connect()
+    assert cluster.map(noted.f, range(200), chunk=1).results() == list(range(200))
+    assert cluster.map(lambda n: noted.f(n) + 1, range(50), chunk=1).results() == list(range(1, 51))
     assert 1 <= len((lab.folder / "loads").read_text()) <= 2
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import nbcluster as nb
-from nbcluster.errors import InputError, JobFailed
+from nbcluster.errors import FileNotSeen, InputError, JobFailed
 from tests.cluster.conftest import Lab, about_processes
 
 
@@ -163,3 +163,15 @@ def test_what_cannot_be_split_stores_nothing(cluster: Any, data: Path) -> None:
         with pytest.raises(InputError):
             cluster.map(told, source())
     assert len(cluster.jobs(all=True)) == before
+
+
+@about_processes
+def test_a_replay_says_that_the_file_is_not_here_either(lab: Lab, data: Path) -> None:
+    cluster = lab.connect()
+    job = cluster.map_partitions(rows, nb.csv(data / "a.csv"))
+    os.unlink(data / "a.csv")
+    lab.nodes()
+    with pytest.raises(JobFailed):
+        job.wait(timeout=60).results()
+    with pytest.raises(FileNotSeen, match=rf"cannot see {data}/a\.csv: put it where every node sees it"):
+        job.replay(0)

@@ -276,3 +276,37 @@ def test_a_package_that_a_node_did_not_tell_of_is_named(lab: Lab) -> None:
     plan = cluster.plan(using, range(2))
     assert [one.lacks for one in plan.nodes] == [("pandas",)]
     assert f"{node.id} has no pandas" in repr(plan)
+
+
+def test_each_partition_tells_how_much_there_is_in_it(cluster: Any, tmp_path: Path) -> None:
+    import duckdb
+    import sqlalchemy
+
+    numbers = pd.DataFrame({"n": range(100), "k": ["a", "b"] * 50})
+    numbers.to_csv(tmp_path / "t.csv", index=False)
+    duckdb.sql(f"COPY (SELECT * FROM numbers) TO '{tmp_path}/t.parquet' (FORMAT parquet)")
+    url = f"sqlite:///{tmp_path}/t.db"
+    engine = sqlalchemy.create_engine(url)
+    numbers.to_sql("numbers", engine, index=False)
+    engine.dispose()
+    csv_bytes = (tmp_path / "t.csv").stat().st_size
+    holds = {
+        "parquet": (nb.parquet(tmp_path / "t.parquet"), ["100 rows"]),
+        "keys": (nb.keys(url, "numbers", "n", rows=60), ["60 rows", "40 rows"]),
+        "sql": (nb.sql(f"SELECT * FROM '{tmp_path}/t.parquet'", by="k"), ["50 rows", "50 rows"]),
+        "csv": (nb.csv(tmp_path / "t.csv"), [f"{csv_bytes - len('n,k') - 1} bytes"]),
+        "files": (nb.files(f"{tmp_path}/t.csv"), [f"{csv_bytes} bytes"]),
+        "frame": (nb.frame(numbers, rows=99), ["99 rows", "1 row"]),
+        "list": (nb.items([1, 2, 3], chunk=2), ["2 items", "1 item"]),
+    }
+    for name, (source, wanted) in holds.items():
+        plan = cluster.plan(len, source, how="map_partitions")
+        assert [part.holds for part in plan.parts] == wanted, name
+        assert plan.frame()["holds"].tolist() == wanted
+        assert "  holds  " in repr(plan)
+    assert "holds" not in repr(cluster.plan(abs, range(10)))
+    assert [part.holds for part in cluster.plan(len, holds["parquet"][0]).parts] == ["100 rows"]
+
+
+def test_what_is_built_in_takes_nothing_with_it(cluster: Any) -> None:
+    assert cluster.plan(len, [[1]]).captures == ()

@@ -131,6 +131,21 @@ def test_another_kernel_reads_what_a_result_names(lab: Lab) -> None:
     wait_until(lambda: "value 7 False" in kernel.said(), message=kernel.said)
 
 
+def test_what_somebody_forgot_is_listed_and_can_be_deleted(lab: Lab) -> None:
+    cluster = lab.connect()
+    assert cluster.shares().empty
+    big, other = cluster.share(np.arange(ROWS)), cluster.share(frame())
+    listed = cluster.shares()
+    assert listed["id"].tolist() == [big.id, other.id]
+    assert listed["size"].tolist() == [big.size, other.size]
+    assert str(listed["created"].dtype).endswith("UTC]")
+    for wrong, why in (("", "there is no shared value"), ("zz", "there is no shared value")):
+        with pytest.raises(nb.InputError, match=rf"{why} whose id begins with '{wrong}'; nc.shares\(\) lists them"):
+            cluster.unshare(wrong)
+    cluster.unshare(big.id[:8])
+    assert cluster.shares()["id"].tolist() == [other.id]
+
+
 def test_what_cannot_be_pickled_cannot_be_shared(lab: Lab) -> None:
     with pytest.raises(nb.PayloadError, match="this generator cannot be shared: it cannot be pickled"):
         lab.connect().share(n for n in range(3))
@@ -176,8 +191,7 @@ def test_a_node_that_is_killed_while_it_fetches_leaves_the_work_to_others(lab: L
     assert second.running
 
 
-def test_a_function_that_waits_for_a_value_can_be_stopped(lab: Lab) -> None:
-    """The database is asked for something that it does not have: the child gets an answer, whatever it asks."""
+def test_a_child_gets_an_answer_whatever_it_asks_for(lab: Lab) -> None:
     lab.nodes(1, slots=1)
     cluster = lab.connect()
     unknown = Shared("f" * 64, "ndarray", 10)

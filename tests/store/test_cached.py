@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from nbcluster.cachedresult import CachedResult, TakenOver
 from nbcluster.lifecycle import PartitionStatus
 from nbcluster.newjob import NewPartition
-from nbcluster.records import CachedResult, Claim, Finish, StepToRun, TakenOver
+from nbcluster.records import Claim, Finish, StepToRun
 from nbcluster.store import Store
 from tests.builders import a_new_partition, completed, failed, handed_back, some_new_partitions
 from tests.store.acts import at_once, change, count, ids, rows, run, statements_of, statuses, submit, take

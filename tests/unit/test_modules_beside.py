@@ -119,6 +119,17 @@ def test_what_lies_elsewhere_stays(
     assert names("here") == ["here"]
 
 
+def test_a_working_folder_that_is_gone_stops_nobody(
+    write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("stays.py")
+    gone = folder / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert names("stays") == ["stays"]
+
+
 def test_what_travels_by_value_is_not_sent_a_second_time(write: Write) -> None:
     write("one.py", "import two")
     write("two.py", "import three")

@@ -121,6 +121,7 @@ def test_what_was_deleted_is_dropped_and_said_to_be_so(
     ("error", "said"),
     [
         (SignatureError("the shared value was altered"), "the shared value was altered"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
         (OSError(errno.ENOSPC, "No space left on device"), "no room for a shared value on this node: No space left"),
     ],
 )

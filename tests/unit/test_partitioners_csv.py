@@ -139,6 +139,11 @@ def test_every_part_knows_the_header_and_is_named_by_file_and_place(file: Path) 
     assert repr(parts[1]) == f"<CSV {file}, part 1: bytes 16 to 20>"
 
 
+def test_lines_come_without_their_ends(file: Path) -> None:
+    file.write_bytes("x\r\né\r\n2".encode("latin-1"))
+    assert [list(part.lines()) for part in split(file, encoding="latin-1")] == [["é"], ["2"]]
+
+
 def test_a_part_can_be_read_bit_by_bit(file: Path) -> None:
     file.write_bytes(b"x\n" + b"1\n" * 1000)
     (part,) = split(file, 10_000)
@@ -195,6 +200,12 @@ def test_so_many_parts_can_be_asked_for(file: Path, wanted: int) -> None:
     parts = cut(csv(file), NODES, partitions=wanted)
     assert len(parts) == wanted
     assert list(joined(travelled(parts))["x"]) == [f"{number:03}" for number in range(100)]
+
+
+def test_rows_are_not_counted(file: Path) -> None:
+    file.write_text("x\n1\n")
+    with pytest.raises(InputError, match=r"^chunk= does not fit nb.csv, which does not count rows; say bytes= or"):
+        cut(csv(file), NODES, chunk=3)
 
 
 def test_what_travels_is_small_however_large_the_file(file: Path) -> None:

@@ -152,6 +152,11 @@ def test_parts_have_as_many_rows_as_asked(place: Place, count: int, sizes: list[
     assert [part.rows for part in split(place, 4)] == sizes
 
 
+def test_a_chunk_is_so_many_rows(place: Place) -> None:
+    place.table("INTEGER", list(range(9)))
+    assert [part.rows for part in split(place, 1000, chunk=4)] == [4, 4, 1]
+
+
 @pytest.mark.parametrize(("wanted", "count"), [(1, 1), (2, 2), (3, 3), (9, 9), (20, 9)])
 def test_so_many_parts_can_be_asked_for(place: Place, wanted: int, count: int) -> None:
     place.table("INTEGER", list(range(9)))
@@ -249,6 +254,12 @@ def test_more_rows_are_another_input(place: Place) -> None:
     assert known() == before
     place.add([4], first=3)
     assert known() != before
+
+
+def test_what_a_table_holds_cannot_be_told_for_the_cache(place: Place) -> None:
+    place.table("INTEGER", [1, 2, 3])
+    (part,) = split(place, 5)
+    assert identity.identified(part).doubt.endswith("whose rows may change unseen")
 
 
 def test_what_travels_is_small(place: Place) -> None:

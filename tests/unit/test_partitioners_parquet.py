@@ -127,6 +127,13 @@ def test_the_same_files_are_the_same_input_until_one_changes(tmp_path: Path) -> 
     assert known() != before
 
 
+def test_what_a_file_holds_can_be_told_for_the_cache(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", 5)
+    (part,), (same,) = (travelled(cut(parquet(path), NODES)) for _ in range(2))
+    assert identity.identified(part) == identity.identified(same)
+    assert identity.identified(part).doubt == ""
+
+
 @pytest.mark.parametrize(
     ("given", "options", "sentence"),
     [

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbcluster.errors import InputError
+from nbcluster.partitioners import choosing
 from nbcluster.partitioners.base import PER_SLOT, Nodes, Part, Partitioner, bounds
 from nbcluster.partitioners.choosing import as_partitioner, cut
 from nbcluster.partitioners.frames import frame
@@ -267,6 +270,43 @@ def test_only_a_frame_is_a_frame() -> None:
         frame([1, 2])  # type: ignore[arg-type]
 
 
+def test_columns_and_an_index_with_the_same_labels_stay_as_they_are() -> None:
+    data = pd.DataFrame([[1, 2, "a"], [3, 4, "b"], [5, 6, "a"]], columns=["x", "x", "key"], index=["i", "i", "j"])
+    pd.testing.assert_frame_equal(pd.concat([part.value for part in parts_of(frame(data), 2)]), data)
+    by_key = parts_of(frame(data, by="key"), 2)
+    pd.testing.assert_frame_equal(by_key[0].value, data.iloc[[0, 2]])
+    pd.testing.assert_frame_equal(by_key[1].value, data.iloc[[1]])
+
+
+def test_rows_are_told_apart_by_one_column_only() -> None:
+    data = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    with pytest.raises(InputError, match=r"^nb.frame: there are 2 columns 'x'; rename them"):
+        frame(data, by="x")
+
+
+def test_rows_are_told_apart_by_values_that_can_be_compared() -> None:
+    with pytest.raises(InputError, match=r"^nb.frame: column 'x' holds a list, which cannot tell rows apart"):
+        frame(pd.DataFrame({"x": [[1], [2]]}), by="x")
+
+
+def test_columns_may_have_any_labels() -> None:
+    data = pd.DataFrame({("a", "b"): [1, 2], 3: [4, 4]})
+    assert [part.items for part in parts_of(frame(data, by=[("a", "b")]), 9)] == [1, 1]
+    assert [part.items for part in parts_of(frame(data, by=3), 9)] == [2]
+    with pytest.raises(InputError, match="there is no column 4; there are"):
+        frame(data, by=4)
+
+
+@given(st.lists(st.sampled_from(["a", "b", None, "c"]), max_size=30), counts)
+def test_by_a_column_each_row_is_in_the_part_of_its_value_in_order(keys: list[str | None], partitions: int) -> None:
+    data = pd.DataFrame({"key": pd.Series(keys, dtype="object"), "place": range(len(keys))})
+    parts = parts_of(frame(data, by="key"), partitions)
+    assert sorted(place for part in parts for place in part.value["place"]) == list(range(len(keys)))
+    for part in parts:
+        assert part.value["key"].nunique(dropna=False) == 1
+        assert list(part.value["place"]) == sorted(part.value["place"])
+
+
 # --- the user's own partitioners -----------------------------------------------------------------
 
 
@@ -296,6 +336,12 @@ def test_a_plain_function_is_a_partitioner() -> None:
     assert [(part.items, part.value) for part in parts] == [(2, [1, 2]), (1, [3]), (1, "abc")]
 
 
+@pytest.mark.parametrize("source", [ranges(0), items([]), frame(pd.DataFrame({"a": []}))])
+def test_a_split_without_parts_says_so(source: Partitioner) -> None:
+    assert cut(source, Nodes(2)) == []
+    assert re.fullmatch(r"the (range|sequence|frame) .*: there is nothing to map", source.nothing())
+
+
 def test_a_split_that_gives_nothing_to_iterate_over_is_refused() -> None:
     with pytest.raises(InputError, match=r"^the partitioner gave a int; let it return or yield the parts$"):
         cut(as_partitioner(lambda nodes: 5), Nodes(3))
@@ -321,3 +367,50 @@ def test_a_partitioner_that_makes_its_own_parts_takes_no_chunk(source: Partition
 def test_a_part_for_each_value_leaves_no_choice_of_how_many() -> None:
     with pytest.raises(InputError, match=r"^partitions= does not fit .*which makes a part for each value$"):
         cut(frame(FLIGHTS, by="carrier"), Nodes(9), partitions=2)
+
+
+# --- partitioners of other packages ----------------------------------------------------------------
+
+
+class Tiles(Partitioner):
+    """As many numbers as asked."""
+
+    def __init__(self, count: int, first: int = 0) -> None:
+        self.numbers = range(first, first + count)
+
+    def split(self, _nodes: Nodes) -> Iterable[Any]:
+        return [[number] for number in self.numbers]
+
+
+def broken(*_arguments: Any) -> str:
+    """An entry point that leads to something else."""
+    return "no partitioner"
+
+
+@pytest.fixture
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two packages that bring a partitioner."""
+    points = [
+        EntryPoint("tiles", f"{__name__}:Tiles", "nbcluster.partitioners"),
+        EntryPoint("broken", f"{__name__}:broken", "nbcluster.partitioners"),
+    ]
+    monkeypatch.setattr(choosing, "entry_points", lambda group: [point for point in points if point.group == group])
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_partitioner_of_another_package_is_made_by_its_name() -> None:
+    made = choosing.partitioner("tiles", 3, first=5)
+    assert joined(made) == [5, 6, 7]
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_name_that_no_package_brings_is_told_with_those_that_one_does() -> None:
+    with pytest.raises(InputError, match=r"^there is no partitioner 'hexagons'; installed are broken, tiles$"):
+        choosing.partitioner("hexagons")
+    with pytest.raises(InputError, match=r"^the partitioner 'broken' of .*:broken made a str, no Partitioner$"):
+        choosing.partitioner("broken")
+
+
+def test_without_such_packages_that_is_told() -> None:
+    with pytest.raises(InputError, match=r"^there is no partitioner 'tiles'; no installed package brings any$"):
+        choosing.partitioner("tiles")

@@ -127,6 +127,17 @@ def test_a_query_without_rows_has_no_parts() -> None:
     assert source.nothing() == "nb.sql: SELECT * FROM 'a.parquet' WHERE n > 10 gives no rows: there is nothing to map"
 
 
+def test_paths_mean_what_they_meant_in_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "it's").mkdir()
+    monkeypatch.chdir(tmp_path / "it's")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("a.csv").write_text("n\n1\n")
+    (tmp_path / "b.csv").write_text("n\n2\n")
+    parts = split("SELECT n FROM 'a.csv' UNION ALL SELECT n FROM '~/b.csv'", by="n")
+    monkeypatch.setenv("HOME", "/nowhere")
+    assert values(parts) == [[1], [2]]
+
+
 def test_what_travels_is_small_however_many_files() -> None:
     for number in range(60):
         Path(f"{number}.csv").write_text("n\n1\n")
@@ -200,5 +211,6 @@ def test_queries_that_make_no_sense_are_refused(query: str, options: dict[str, A
 
 
 def test_values_leave_no_choice_of_how_many_parts() -> None:
-    with pytest.raises(InputError, match=r"^partitions= does not fit nb.sql\(by='n'\)"):
-        cut(sql("SELECT 1 AS n", by="n"), NODES, partitions=2)
+    for option in ("partitions", "chunk"):
+        with pytest.raises(InputError, match=rf"^{option}= does not fit nb.sql\(by='n'\)"):
+            cut(sql("SELECT 1 AS n", by="n"), NODES, **{option: 2})

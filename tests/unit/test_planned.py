@@ -109,8 +109,8 @@ def test_what_the_cache_has_is_not_computed() -> None:
 
 def test_a_plan_as_a_frame_has_a_row_for_each_partition() -> None:
     frame = a_plan(parts=(PartPlan("a", 3, 70, "alpha-1"), PartPlan("b", 2, 50, None, cached=True))).frame()
-    assert frame.columns.tolist() == ["partition", "key", "items", "size", "node", "cached"]
-    assert frame.iloc[0].tolist() == [0, "a", 3, 70, "alpha-1", False]
+    assert frame.columns.tolist() == ["partition", "key", "items", "size", "node", "holds", "cached"]
+    assert frame.iloc[0].tolist() == [0, "a", 3, 70, "alpha-1", "", False]
     assert frame["node"].isna().tolist() == [False, True]
     assert frame["cached"].tolist() == [False, True]
     assert a_plan(parts=()).frame().empty

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,12 @@ def test_any_frames_cut_anyhow_come_back(frames: list[Frame], size: int) -> None
 def test_large_blobs_are_not_copied_to_be_sent() -> None:
     blob = b"x" * 10_000_000
     assert encode({}, [blob])[-1] is blob
+
+
+def test_of_files_only_the_place_is_told(tmp_path: Path) -> None:
+    frame = b"".join(encode({"type": "run"}, [b"small", tmp_path / "large", b"last"]))
+    head = {"type": "run", "files": {"1": str(tmp_path / "large")}}
+    assert list(Decoder().feed(frame)) == [(head, [b"small", b"", b"last"])]
 
 
 @pytest.mark.parametrize("head", [b"nonsense", b"{", b"\xff"])

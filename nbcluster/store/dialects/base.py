@@ -215,6 +215,9 @@ class Dialect(ABC):
         for body in bodies:
             making.insert_json(connection, name, columns, names, body)
 
+    def limit_statements(self, connection: Connection) -> None:  # noqa: B027 -- a file has one writer, who is at work
+        """Have statements of the user's fail before a connection that is silent for long is given up."""
+
     def execute(self, connection: Connection, statement: Statement) -> None:
         """Execute a statement of the user's."""
         sql, _ = rendered(statement.sql.replace("%", "%%"), lambda name: f"%({name})s")

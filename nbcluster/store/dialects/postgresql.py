@@ -235,6 +235,9 @@ class PostgreSQL(Dialect):
         if bodies:
             making.insert_copy(connection, name, names, bodies)
 
+    def limit_statements(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = '100s'")
+
     def lock_name(self, connection: Connection, name: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"nbcluster table {name}"})
 

@@ -37,6 +37,8 @@ from sqlalchemy.types import Float, TypeEngine
 
 from nbcluster.errors import ConfigError, DatabaseError, DatabaseUnreachable, SchemaMissing
 from nbcluster.records import Rights
+from nbcluster.rows import encoding, making
+from nbcluster.rows.target import TableName
 from nbcluster.statements import Statement, loose, rendered
 from nbcluster.store.columns import Moment
 from nbcluster.store.dialects.base import Dialect
@@ -203,6 +205,17 @@ class SQLite(Dialect):
 
     def insert_missing(self, table: Table) -> Insert:
         return dialect_insert(table).on_conflict_do_nothing()
+
+    def insert_rows(
+        self,
+        connection: Connection,
+        name: TableName,
+        columns: making.Columns,
+        names: Sequence[str],
+        bodies: Sequence[encoding.Body],
+    ) -> None:
+        for body in bodies:
+            making.insert_values(connection, name, columns, names, body)
 
     def execute(self, connection: Connection, statement: Statement) -> None:
         sql, names = rendered(statement.sql, lambda _name: "?")

@@ -33,7 +33,7 @@ from nbcluster.store.events import EventLog
 from nbcluster.store.partitions.checkpoints import Checkpoints
 from nbcluster.store.partitions.claim import PENDING, still
 from nbcluster.store.tables import attempts, logs, partitions, results
-from nbcluster.store.targets import Targets
+from nbcluster.store.targets import Targets, may_take_long
 from nbcluster.store.wakeup import WORK, job_topic
 
 _FINISH_COLUMNS: dict[str, TypeEngine[Any]] = {
@@ -142,7 +142,7 @@ class Finishes:
             self._database.announce(connection, topics)
             return before | set(recorded)
 
-        patience = BULK if any(finish.rows is not None or finish.statements for finish in finishes) else None
+        patience = BULK if any(map(may_take_long, finishes)) else None
         return self._database.write(work, patience=patience)
 
     def fenced(self, claims: Sequence[Claim]) -> None:
