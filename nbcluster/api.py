@@ -1,4 +1,4 @@
-"""The cluster in the user's hands: connect, fan out; acting on what is there is in ``steering.py``, looking in ``overseeing.py``."""
+"""The cluster in the user's hands: connect, fan out.  Acting is in ``steering.py``, looking in ``overseeing.py``."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ PUBLIC = {
     # inside a function that runs on a node
     "current", "Current",
     # splitting
-    "Partitioner", "Nodes", "partitioner", "csv", "dates", "parquet", "files", "frame", "grid", "items", "ranges",
+    "Partitioner", "Nodes", "partitioner", "csv", "dates", "parquet", "files", "frame", "grid", "items", "keys",
+    "ranges", "sql",
     # where rows go
     "table",
     # errors
