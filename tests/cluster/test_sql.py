@@ -257,3 +257,43 @@ def test_tables_of_ones_own_in_the_same_database_are_tables(cluster: Any, job: A
         cluster.sql("SELECT * FROM scores")
     with pytest.raises(InputError, match="SQL: there is no table batch_partitions"):
         cluster.sql("SELECT * FROM batch_partitions")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT name, state, count(*) AS n, sum(items) AS items FROM partitions GROUP BY ALL ORDER BY ALL",
+        "SELECT count(*) AS n FROM partitions WHERE name = 'sevenths' AND (state = 'FAILED' OR partition < 2)",
+        "SELECT count(*) AS n FROM partitions WHERE name <> 'sevenths' OR name IS NULL",
+        "SELECT count(*) AS n FROM partitions WHERE name >= 'n' AND partition BETWEEN 1 AND 3",
+        "SELECT a.partition, b.attempt FROM partitions a LEFT JOIN attempts b ON a.job = b.job "
+        "AND a.partition = b.partition AND b.outcome = 'FAILED' WHERE a.name = 'sevenths' ORDER BY 1",
+        "SELECT count(*) AS n FROM partitions p WHERE EXISTS (FROM attempts a WHERE a.job = p.job "
+        "AND a.outcome = p.state)",
+        "SELECT count(*) AS n FROM partitions a, partitions b WHERE a.name = 'sevenths' AND b.state = 'FAILED'",
+        "WITH f AS (SELECT * FROM partitions WHERE state = 'FAILED') SELECT count(*) AS n FROM f, f AS g",
+        "SELECT phase, count(*) AS n, count(partition) AS told FROM events WHERE name = 'sevenths' GROUP BY 1 "
+        "ORDER BY 1",
+        "SELECT count(*) AS n FROM events WHERE step = 'map' AND attempt = 1 AND phase = 'CLAIMED'",
+        "SELECT count(*) AS n, max(length(text)) AS longest FROM logs WHERE name = 'sevenths' AND partition = 3",
+        "SELECT item, error FROM results WHERE name = 'sevenths' AND partition = 3 ORDER BY item",
+        "SELECT value FROM results WHERE name = 'sevenths' AND node IS NOT NULL AND partition >= 4 ORDER BY item",
+        "SELECT outcome, count(*) AS n FROM attempts WHERE outcome = 'FAILED' AND attempt = 1 GROUP BY 1",
+        "FROM partitions NATURAL JOIN attempts SELECT count(*) AS n",
+        "SELECT * EXCLUDE (seconds, progress, claimed, ended) FROM partitions WHERE name = 'sevenths' "
+        "ORDER BY partition",
+        "SELECT count(*) AS n FROM (FROM partitions LIMIT 3)",
+        "SELECT p.state FROM partitions p QUALIFY row_number() OVER (PARTITION BY p.job ORDER BY p.partition) = 1 "
+        "ORDER BY p.job",
+    ],
+)
+def test_what_is_not_read_changes_no_answer(cluster: Any, job: Any, monkeypatch: Any, query: str) -> None:
+    from nbcluster import query as questions
+    from nbcluster.query.wanted import everything
+
+    lean = cluster.sql(query)
+    monkeypatch.setattr(
+        questions, "of_plan", lambda _plan, tables: {name: everything(columns) for name, columns in tables.items()}
+    )
+    pd.testing.assert_frame_equal(lean, cluster.sql(query))
+    assert len(lean)
