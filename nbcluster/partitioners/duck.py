@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ def opened(who: str, threads: int | None = None) -> Iterator[DuckDBPyConnection]
         yield connection
     except duckdb.Error as error:
         hint = "; name files in quotes: FROM 'data/*.parquet'" if isinstance(error, duckdb.CatalogException) else ""
-        raise InputError(f"{who}: {first_line(error)}{hint}") from error
+        place = _place(error) if isinstance(error, duckdb.ParserException) else ""
+        raise InputError(f"{who}: {first_line(error)}{place}{hint}") from error
     finally:
         connection.close()
 
@@ -54,6 +56,15 @@ def first_line(error: Exception) -> str:
     """What DuckDB says, without the kind of error and the statement."""
     line = str(error).split("\n", 1)[0]
     return line.split(" Error: ", 1)[-1]
+
+
+def _place(error: Exception) -> str:
+    """Where a query is wrong, as DuckDB shows it: a line of it, and below that a mark; of a long line only a piece."""
+    shown = re.search(r"^LINE (\d+): (.*)\n( *)\^", str(error), re.MULTILINE)
+    if shown is None:
+        return ""
+    column = len(shown[3]) - len(f"LINE {shown[1]}: ") + 1
+    return f", at line {shown[1]}" + ("" if shown[2].startswith("...") else f", column {column}")
 
 
 def quoted(name: str) -> str:
