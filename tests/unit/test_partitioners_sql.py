@@ -194,7 +194,7 @@ def test_by_rows_the_order_must_be_the_same_everywhere(query: str) -> None:
     ("query", "options", "sentence"),
     [
         ("selec 1", {}, 'syntax error at or near "selec", at line 1, column 1$'),
-        ("SELECT a,\n  b FROM 'x' WHER y", {}, 'at or near "y", at line 2, column 19$'),
+        ("SELECT a,\n  b FROM 'x' WHER y", {}, 'syntax error at or near "y", at line 2, column 19$'),
         ("SELECT 1; SELECT 2", {}, "takes one SELECT, not 2 statements$"),
         ("COPY (SELECT 1) TO 'x.csv'", {}, "takes a SELECT, which reads only; this is COPY$"),
         (" ", {}, "needs a query such as"),
