@@ -26,6 +26,9 @@ from nbcluster.labels import parse_labels
 LARGE_VALUE = 10**6
 """Bytes above which a value is large unless a setting says otherwise."""
 
+MAX_RESULT = (1 << 30) + (1 << 20)
+"""A gigabyte in either way of counting, and what such a value is wrapped in."""
+
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kMGT]i?)?B?)", re.IGNORECASE)
@@ -192,7 +195,7 @@ class Settings:
         parse_duration, 600.0, "time without a database after which a node gives up with exit code 75"
     )
     max_capture: int = _setting(parse_size, 64 * 10**6, "largest function with everything it captured")
-    max_result: int = _setting(parse_size, 10**9, "largest result of one partition")
+    max_result: int = _setting(parse_size, MAX_RESULT, "largest result of one partition")
     large_value: int = _setting(
         parse_size, LARGE_VALUE, "size above which a value travels as a file, or as a stream of its own to a server"
     )
