@@ -26,7 +26,7 @@ import nbcluster as nb
 COUNT, NUMBERS = 64, 10**6
 MEGABYTES = COUNT * NUMBERS * 8 / 1e6
 CLOSURE, PARTITIONS = 50 * 10**6 // 8, 200
-GIGABYTE = 120 * 10**6  # numbers: 960 MB
+GIGABYTE = 125 * 10**6  # numbers: 1 GB
 
 
 def make(seed: int, numbers: int = NUMBERS) -> Any:
@@ -69,7 +69,7 @@ def of_a_gigabyte(cluster: nb.Cluster, how: str, options: dict[str, str]) -> Sam
     found: Samples = {}
     peaks = Peaks(cluster)
     took, value = timed(lambda: cluster.map(one_large, [3], **options).results())
-    found[f"one result of 960 MB{how} (s)"] = [took]
+    found[f"one result of 1 GB{how} (s)"] = [took]
     found |= peaks.figures(f"result{how}")
     expected = float(value[0].sum())
     value = None
@@ -78,7 +78,7 @@ def of_a_gigabyte(cluster: nb.Cluster, how: str, options: dict[str, str]) -> Sam
     array = one_large(3)
     took, value = timed(lambda: cluster.map(lambda array: float(array.sum()), [array], **options).results())
     assert value == [expected]
-    found[f"one argument of 960 MB{how} (s)"] = [took]
+    found[f"one argument of 1 GB{how} (s)"] = [took]
     return found | peaks.figures(f"argument{how}")
 
 
@@ -122,5 +122,5 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 if __name__ == "__main__":
-    about = "values of 8 MB and of 960 MB, random; two nodes of one slot; from map() until results() returns"
+    about = "values of 8 MB and of 1 GB, random; two nodes of one slot; from map() until results() returns"
     run(Benchmark("values", about, measure, rounds=3))
