@@ -40,7 +40,7 @@ import nbcluster as nb
 with nb.connect() as cluster:
     job = cluster.job("left-alone")
     frame = job.frame()
-    values = [value and value["square"] for value in frame["value"]]
+    values = frame["square"].astype(object).where(frame["error"].isna(), None).tolist()
     print(json.dumps({"state": job.state, "values": values, "errors": job.errors()["message"].tolist(),
                       "source": "no {n}" in (job.code or ""), "cards": job.snapshot().partitions}))
 """
