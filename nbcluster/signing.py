@@ -62,13 +62,11 @@ LARGE_ARGUMENTS = "large arguments"
 """What is signed of arguments that are stored apart from their row: their digest."""
 
 
-def result_body(values: bytes, errors: str, seconds: bytes) -> bytes:
-    """The bytes a result's signature covers: digests of its parts, so that none can be exchanged."""
-    return result_digests(hashlib.sha256(values).digest(), errors, seconds)
-
-
 def result_digests(values: bytes, errors: str, seconds: bytes) -> bytes:
-    """The same where only the SHA-256 of the values is at hand."""
+    """The bytes a result's signature covers: digests of its parts, so that none can be exchanged.
+
+    ``values`` is the SHA-256 of the values.
+    """
     digest = hashlib.sha256
     return values + digest(errors.encode()).digest() + digest(seconds).digest()
 

@@ -15,7 +15,7 @@ from nbcluster.lifecycle import ExitCode, NodeStatus, PartitionStatus, StopReque
 from nbcluster.newjob import NewJob, NewPartition, NewStep
 from nbcluster.node.calls import Outcome
 from nbcluster.records import Claim, Finish, NewNode, Node, Progress, Result, Signed, StepToRun
-from nbcluster.signing import Signer, result_body
+from nbcluster.signing import Signer, result_digests
 from nbcluster.strategies import Candidate, Planned
 
 PYTHON = "3.11"
@@ -214,3 +214,8 @@ def mac_of(signer: Signer, finish: Finish) -> bytes:
         "result", claim.step.uid, claim.step.name, claim.index, claim.attempt, claim.token,
         body=result_body(result.values, result.errors, result.seconds),
     )  # fmt: skip
+
+
+def result_body(values: bytes, errors: str, seconds: bytes) -> bytes:
+    """What the signature of a result covers."""
+    return result_digests(hashlib.sha256(values).digest(), errors, seconds)

@@ -182,6 +182,12 @@ def open_store(
     except BaseException:
         database.close()
         raise
+    folder = Path(spool) if spool else state_directory() / "spool"
+    return _store(database, signer, Transport(database, signer, folder, large_value))
+
+
+def _store(database: Database, signer: Signer, transport: Transport) -> Store:
+    """A store with its parts."""
     wakeup = wakeup_for(database)
     database.after_commit = wakeup.announce
     presence = presence_for(database, wakeup)
@@ -201,7 +207,7 @@ def open_store(
         finishes=Finishes(database),
         releases=Releases(database),
         outcomes=Outcomes(database),
-        transport=Transport(database, signer, Path(spool) if spool else state_directory() / "spool", large_value),
+        transport=transport,
         cached=CachedResults(database),
         shared=SharedInputs(database),
         views=Views(database),

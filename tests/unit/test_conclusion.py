@@ -9,9 +9,8 @@ from nbcluster.lifecycle import ExitCode, PartitionStatus, StopRequest
 from nbcluster.node.calls import CANCELLED, TIMED_OUT, Outcome
 from nbcluster.node.conclusion import finish_for, unstorable
 from nbcluster.records import Claim, Finish, Signed, TableRows
-from nbcluster.signing import result_body
 from nbcluster.store.partitions import checkpoints
-from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed
+from tests.builders import a_claim, a_death, a_signer, a_step_to_run, an_outcome, completed, result_body
 
 
 def finish(outcome: Outcome, *, stopped: bool = False) -> Finish:

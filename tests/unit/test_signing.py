@@ -17,11 +17,10 @@ from nbcluster.signing import (
     Signer,
     embedded_key,
     make_shared_key,
-    result_body,
     shared_key,
     shared_key_path,
 )
-from tests.builders import a_signer
+from tests.builders import a_signer, result_body
 
 KEY = b"k" * 32
 BODY = b"the pickled arguments"
