@@ -78,16 +78,20 @@ class Recorder:
     def __len__(self) -> int:
         return len(self._statements)
 
-    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Take down one statement, with ``:name`` for each of ``parameters``.
+    def execute(self, sql: Any, parameters: Mapping[str, Any] | list[Mapping[str, Any]] | None = None) -> None:
+        """Take down one statement, a str or SQLAlchemy's ``text()``, with ``:name`` for each of ``parameters``.
 
+        A list of them executes it once for each, as ``executemany`` does.
         It begins with INSERT, UPDATE, DELETE, MERGE, REPLACE, CREATE or WITH.  Values are None, bool, int,
         float, str, bytes, dates and times, Decimal, UUID or a number of numpy's; NaN is NULL.
         Raises InputError or TooLarge, and UsageError where the partition cannot take it.
         """
-        self._add(sql, [{} if parameters is None else parameters])
+        if isinstance(parameters, list):
+            self.executemany(sql, parameters)
+        else:
+            self._add(sql, [{} if parameters is None else parameters])
 
-    def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def executemany(self, sql: Any, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take down one statement that is executed once for each of ``rows``."""
         given = list(rows)
         if given:
@@ -98,11 +102,12 @@ class Recorder:
         self._closed = True
         return json.dumps(self._statements).encode()
 
-    def _add(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _add(self, sql: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._closed:
             raise UsageError("connection was used by a thread whose partition has ended")
         if os.getpid() != self._process:
             raise UsageError("connection works in the process that the node started, not in one forked from it")
+        sql = sql if isinstance(sql, str) else getattr(sql, "text", sql)  # of SQLAlchemy's text()
         names = checked(sql)
         for row in rows:
             if not isinstance(row, Mapping):

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
 import nbcluster as nb
 from nbcluster.running import Current, set_current
@@ -117,7 +118,8 @@ def test_a_database_without_types_for_times_gets_text_and_seconds() -> None:
         ({"n": 1, "m": 2}, "parameter :m is not in the statement"),
         ({"n": [1]}, "parameter :n is of type list, which no database takes"),
         ({"n": object()}, "parameter :n is of type object"),
-        ([1], "parameters are a dict of names to values, not list"),
+        ([1], "parameters are a dict of names to values, not int"),
+        ((1,), "parameters are a dict of names to values, not tuple"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused_at_once(parameters: Any, sentence: str) -> None:
@@ -125,6 +127,13 @@ def test_parameters_that_do_not_fit_are_refused_at_once(parameters: Any, sentenc
     with pytest.raises(nb.InputError, match=sentence):
         recorder.execute("INSERT INTO t VALUES (:n)", parameters)
     assert len(recorder) == 0
+
+
+def test_statements_of_sqlalchemy_and_lists_of_parameters_are_taken_too() -> None:
+    recorder = Recorder(10**6)
+    recorder.execute(text("INSERT INTO seen VALUES (:n)"), [{"n": 1}, {"n": 2}])
+    (statement,) = read_statements(recorder.close())
+    assert (statement.sql, statement.rows) == ("INSERT INTO seen VALUES (:n)", ({"n": 1}, {"n": 2}))
 
 
 def test_executemany_takes_down_all_rows_and_nothing_for_none() -> None:
