@@ -54,8 +54,10 @@ class Preparing:
 
     def call(self, claim: Claim) -> Call:
         """What the child gets.  Raises SignatureError when a payload was altered."""
-        kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
         step, form = claim.step, ""
+        if claim.cache_key is not None:  # or its result would be given to jobs that compute something else
+            check_key(self._store.signer, claim.cache_mac or b"", step.uid, step.name, claim.index, key=claim.cache_key)
+        kept, saved = self._left(claim) if claim.has_checkpoint else ((), None)
         if step.into_table is not None:
             form = self._store.database.dialect.rows_form
         function, modules, large = self._function(step), self._modules(step), self._store.transport.large
@@ -126,8 +128,6 @@ class Preparing:
         if claim.arguments_payload is not None:
             body = self._store.claims.arguments(claim.arguments_payload) or b""
         self._store.signer.check(claim.arguments.mac, "arguments", step.uid, step.name, claim.index, body=body)
-        if claim.cache_key is not None:  # or its result would be given to jobs that compute something else
-            check_key(self._store.signer, claim.cache_mac or b"", step.uid, step.name, claim.index, key=claim.cache_key)
         return (body,)
 
     def _given(self, step: StepToRun, name: str, indexes: Sequence[int]) -> dict[int, _Given]:

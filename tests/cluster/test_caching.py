@@ -351,6 +351,35 @@ def test_a_node_enters_nothing_under_a_key_that_was_exchanged(lab: Lab) -> None:
     assert lab.tables.count("batch_cached") == 1
 
 
+def test_nor_when_the_arguments_are_large(lab: Lab) -> None:
+    lab.audited = False
+    cluster = lab.connect(large_value="1kB")
+    job = cluster.map(len, [bytes(5_000), bytes(6_000)], chunk=1, cache=True)
+    wanted = cluster.map(len, [bytes(7_000)], chunk=1, cache=True, pin="nowhere")
+    assert partition(lab, job).arguments is None
+    alter(
+        lab, "batch_partitions", "step_execution_id = :id", {"cache_key": partition(lab, wanted).cache_key},
+        id=partition(lab, job).step_execution_id,
+    )  # fmt: skip
+    lab.nodes(1, slots=1)
+    assert job.wait(60).partitions()["exit_code"].tolist() == ["BAD_SIGNATURE", "COMPLETED"]
+    assert lab.tables.count("batch_cached") == 1
+
+
+def test_nor_for_a_step_that_is_not_cached_at_all(lab: Lab) -> None:
+    lab.audited = False
+    cluster = lab.connect()
+    job = cluster.pipeline("chain").map("first", double, range(2), chunk=1).map("second", triple).run()
+    second = lab.tables.value(
+        "SELECT min(p.step_execution_id) FROM batch_partitions p JOIN batch_step_execution s "
+        "ON s.step_execution_id = p.master_step_execution_id WHERE s.step_name = 'second'"
+    )
+    alter(lab, "batch_partitions", "step_execution_id = :id", {"cache_key": "a" * 64}, id=second)
+    lab.nodes(1, slots=1)
+    assert job.wait(60).partitions()["exit_code"].tolist() == ["BAD_SIGNATURE", "COMPLETED"]
+    assert lab.tables.count("batch_cached") == 0
+
+
 def test_what_is_gone_is_run(lab: Lab, taken: Any) -> None:
     doubled, _, _ = taken
     gone = partition(lab, doubled).step_execution_id
