@@ -24,6 +24,7 @@ from nbcluster.errors import InputError, NBClusterError
 from nbcluster.frames import plain
 from nbcluster.frames.items import AFTER, OURS, VALUE, framed
 from nbcluster.frames.shapes import FRAMES, MOST_COLUMNS
+from nbcluster.reading import Item, batches
 
 Format = Literal["parquet", "csv"]
 Key = tuple[Hashable, int]
@@ -47,7 +48,7 @@ _PACKED = {".gz": "gzip", ".zst": "zstd"}
 def export(
     path: str | os.PathLike[str],
     kind: Format,
-    items: Callable[[], Iterable[Any]],
+    items: Callable[[], Iterable[Item]],
     tell: Callable[[str], None],
 ) -> None:
     """Write the frame of these items to a file.
@@ -123,10 +124,10 @@ class _Staging:
     rows: int = 0
     size: int = 0
 
-    def take(self, items: Iterable[Any], tell: Callable[[str], None], *, apart: bool) -> bool:
+    def take(self, items: Iterable[Item], tell: Callable[[str], None], *, apart: bool) -> bool:
         """Put all items down; False when their values are not of one shape, and ``apart`` would make them so."""
         heard: list[str] = []
-        for batch in _batches(items):
+        for batch in batches(items, _BATCH_ROWS, _BATCH_BYTES):
             made = framed(batch, heard.append, apart=apart)
             if made.shape is not None:
                 self.shapes.add(made.shape)
@@ -180,13 +181,13 @@ class _Staging:
         types = {key: self._type(key) for key in keys}
         nothing = self.columns.get(_NOTHING)
         parts = []
-        for held, batches in groupby(self.batches, key=lambda batch: batch[1]):
+        for held, alike in groupby(self.batches, key=lambda batch: batch[1]):
             shown = ", ".join(
                 f"CAST({f'c{self.columns[key]}' if self.columns.get(key) in held else 'NULL'} AS {types[key]})"
                 f" AS {_name(key)}"
                 for key in keys
             )
-            files = ", ".join(_text(glob.escape(str(file))) for file, _ in batches)
+            files = ", ".join(_text(glob.escape(str(file))) for file, _ in alike)
             # A None among frames is no row.
             where = f" WHERE NOT c{nothing}" if nothing in held and self.shapes == {FRAMES} else ""
             parts.append(f"SELECT {shown} FROM read_parquet([{files}]){where}")
@@ -223,20 +224,6 @@ def united(types: Iterable[str]) -> str:
     ):
         return "DOUBLE"
     return "VARCHAR"
-
-
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Items by the thousands, fewer when they are large; those of a partition that is read in one go may be more."""
-    batch: list[Any] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.size
-        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _name(key: Key) -> str:

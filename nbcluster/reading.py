@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,6 +193,20 @@ class ResultReader:
             return transport.open(transport.sealed_arguments(where, sent.mac, *identity))
         self._store.signer.check(sent.mac, "arguments", *identity, body=sent.body)
         return sent.body
+
+
+def batches(items: Iterable[Item], most: int, size: int) -> Iterator[list[Item]]:
+    """Items in lists of at most ``most``, fewer when they have ``size`` bytes together; the last one may be more."""
+    batch: list[Item] = []
+    taken = 0
+    for item in items:
+        batch.append(item)
+        taken += item.size
+        if len(batch) >= most or taken >= size:
+            yield batch
+            batch, taken = [], 0
+    if batch:
+        yield batch
 
 
 def _apart(stored: StoredResult) -> bool:

@@ -15,7 +15,7 @@ from nbcluster import failures
 from nbcluster.awaiting import AsCompleted, in_thread
 from nbcluster.errors import InputError, JobFailed, JobStopped, PartitionError, WaitTimeout
 from nbcluster.lifecycle import FINAL, JOB_FINAL, JobStatus, PartitionStatus
-from nbcluster.reading import Item, ResultReader
+from nbcluster.reading import Item, ResultReader, batches
 from nbcluster.records import ItemError, JobRow, Progress
 from nbcluster.waiting import Signal, Waiting
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 100
 _BATCH_BYTES = 1 << 20
-"""With these, large values come one by one."""
+"""As many items and bytes as may wait in memory for whoever asks for them one by one: large values come singly."""
 
 _QUIET_SHARE = 4
 """A partial frame is followed by a pause of this many times its own cost."""
@@ -216,7 +216,7 @@ class StepResults:
             end = self._store.views.first_open(self._row.step_execution_id)
             ready = range(begun, number if end is None else end)
             begun = ready.stop
-            yield from _batches(self._items(ready, inputs=False))
+            yield from batches(self._items(ready, inputs=False), _BATCH, _BATCH_BYTES)
 
     def _arriving(self, signal: Signal) -> Iterator[list[Item]]:
         seen = bytearray(len(self._offsets()))
@@ -227,7 +227,7 @@ class StepResults:
             new = [index for index in final if not seen[index]]
             for index in new:
                 seen[index] = 1
-            for batch in _batches(self._items(new, inputs=True)):
+            for batch in batches(self._items(new, inputs=True), _BATCH, _BATCH_BYTES):
                 yield [item for item in batch if item.error is None]
                 refused += [item for item in batch if item.error is not None][-1:]
         self._raise_unless_completed()
@@ -314,20 +314,6 @@ class StepResults:
             error_type=error.error_type,
             remote_traceback=error.traceback,
         )
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    """Some at a time: as many as may wait in memory for whoever asks for them one by one."""
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.size
-        if len(batch) == _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def starts(sizes: Sequence[int]) -> list[int]:

@@ -62,7 +62,7 @@ class Recorder:
     They are executed in order, after the rows of ``into=``, in the transaction that makes the
     partition COMPLETED: all of them or none, and exactly once, whatever dies meanwhile.  Those of an
     attempt that fails are not executed.  As nothing is executed before the function has returned,
-    nothing can be read.
+    nothing can be read.  A partition that is COMPLETED executes them again when its user runs it again (``retry``).
     """
 
     def __init__(self, limit: int) -> None:

@@ -10,30 +10,15 @@ import os
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from nbcluster.awaiting import AsCompleted
 from nbcluster.errors import JobFailed
 from nbcluster.notebook.body import Step
+from nbcluster.reading import Item
 from nbcluster.records import ItemError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalItem:
-    """One input with what became of it, as ``frames`` reads it."""
-
-    index: int
-    input: Any
-    value: Any
-    error: ItemError | None
-    seconds: float
-    partition: int = 0
-    node: str = "local"
-    attempt: int = 1
-    size: int = 0
 
 
 class LocalJob:
@@ -95,11 +80,11 @@ class LocalJob:
         """(input, value) of each good item.  Raises JobFailed at the end if any failed."""
         return AsCompleted(self._good(), self._good_later)
 
-    def _good(self) -> Iterator[list[LocalItem]]:
+    def _good(self) -> Iterator[list[Item]]:
         yield [item for item in self._items if item.error is None]
         self.results()
 
-    async def _good_later(self) -> AsyncGenerator[list[LocalItem], None]:
+    async def _good_later(self) -> AsyncGenerator[list[Item], None]:
         for batch in self._good():
             yield batch
 
@@ -134,7 +119,7 @@ class LocalJob:
         return f"<Job {self.name}: {self.state}, {good} of {len(self._items)} items>"
 
 
-def _run(step: Step, index: int, item: Any, collect: bool) -> LocalItem:
+def _run(step: Step, index: int, item: Any, collect: bool) -> Item:
     started = time.perf_counter()
     value, error = None, None
     try:
@@ -143,4 +128,4 @@ def _run(step: Step, index: int, item: Any, collect: bool) -> LocalItem:
         if not collect:
             raise
         error = ItemError(index, type(failure).__name__, str(failure), traceback.format_exc())
-    return LocalItem(index, item, value, error, time.perf_counter() - started)
+    return Item(index, item, value, error, 0, "local", 1, time.perf_counter() - started)
